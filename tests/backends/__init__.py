@@ -1,0 +1,1 @@
+"""Tests that every snapshot backend must pass."""

@@ -1,0 +1,1 @@
+"""What the tests share: server processes, a blocking client, a proxy with faults, the two-headed test case."""

@@ -1,0 +1,1 @@
+"""Tests of single modules, without a socket and without a process."""
