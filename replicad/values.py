@@ -166,8 +166,7 @@ class SortedSet:
         order = self._order
         if order is None:
             order = self._build()
-        if start < 0:
-            start = 0
+        start = max(start, 0)
         if stop <= start:
             return []
         return [(member, score) for score, member in order[start:stop]]
@@ -317,7 +316,7 @@ class Group:
         count: int | None = None,
     ) -> list[tuple[StreamId, Pending]]:
         """Return up to ``count`` pending entries with ``start`` <= id <= ``end``, in order, of one consumer if named."""
-        found = []
+        found: list[tuple[StreamId, Pending]] = []
         if count is not None and count <= 0:
             return found
         pending = self.pending
