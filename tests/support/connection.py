@@ -27,7 +27,7 @@ from __future__ import annotations
 import socket
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 class Status(bytes):
@@ -123,7 +123,7 @@ class Connection:
         if db:
             self.must("SELECT", db)
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 from unittest import SkipTest
 
-from tests.support.connection import Closed, Connection, NoReply, RespError
+from tests.support.connection import Argument, Closed, Connection, NoReply, RespError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -222,7 +222,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is touched
             )
         if wait:
             self.wait_ready()
@@ -353,7 +353,7 @@ class Node:
         self._clients.append(connection)
         return connection
 
-    def call(self, *args: bytes | str | int | float) -> Any:
+    def call(self, *args: Argument) -> Any:
         """One command on a connection of its own; error replies are raised."""
         with Connection(self.port) as connection:
             return connection.must(*args)
