@@ -1,0 +1,1 @@
+"""Snapshots: what a backend is, the RDB codec, the backends that come with the package, and when to save."""
