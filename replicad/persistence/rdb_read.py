@@ -1,0 +1,502 @@
+"""Reading single values of an RDB document from bytes that arrive in pieces.
+
+The readers are generators over a :class:`Source`.  A reader that needs more bytes yields, and goes on where it stopped when the
+source has them.  That was chosen over the simpler "try again from the start of the key": a set of a million members would be
+read again and again while it arrives, or would have to be read in one go that stops the server.  Every wait asks for exactly
+the bytes that are needed next, so a key is complete with its last byte and never later.
+
+Nothing is reserved for what a length claims before the bytes are there.  What is wrong is reported as
+:class:`~replicad.persistence.rdb_compact.Corrupt`, near ``source.pos``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from struct import Struct
+from typing import Any
+
+from ..values import Consumer, Group, ModuleValue, Pending, SortedSet, Stream, StreamId
+from .lzf import decompress
+from .rdb_compact import Corrupt, read_intset, read_listpack, read_zipmap, read_ziplist
+from .rdb_write import encode_length
+
+_double = Struct("<d").unpack_from
+_i64 = Struct("<q").unpack_from
+_id = Struct(">QQ").unpack_from
+
+#: No string can be longer: 2**40 bytes are more than any server holds, so a longer one is damage and not worth waiting for.
+_MAX_STRING = 2**40
+_U64 = 2**64 - 1
+
+#: A reader: yields None to wait for bytes, returns what it read.
+Reader = Generator[None, None, Any]
+
+
+class Source:
+    """The bytes that were received and not yet read: ``buf`` from ``pos`` on.
+
+    ``base`` is the position of ``buf[0]`` in the document.  ``needed`` is how many bytes from ``pos`` on the reader waits for.
+    """
+
+    __slots__ = ("base", "buf", "needed", "pos")
+
+    def __init__(self, buf: bytes = b"") -> None:
+        self.buf = buf
+        self.pos = 0
+        self.base = 0
+        self.needed = 0
+
+    def wait(self, count: int) -> Generator[None, None, None]:
+        """Wait until ``count`` bytes follow ``pos``."""
+        while len(self.buf) - self.pos < count:
+            self.needed = count
+            yield
+
+    def take(self, count: int) -> Reader:
+        """Read ``count`` raw bytes."""
+        if len(self.buf) - self.pos < count:
+            yield from self.wait(count)
+        start = self.pos
+        self.pos = start + count
+        return self.buf[start : self.pos]
+
+    def length(self) -> Reader:
+        """Read a length (or any other number that is coded as one)."""
+        number, special = yield from self._coded()
+        if special:
+            raise Corrupt("special string coding where a length belongs")
+        return number
+
+    def _coded(self) -> Reader:
+        """Read a length or the kind of a special string; return it and whether it is a special string."""
+        if self.pos >= len(self.buf):
+            yield from self.wait(1)
+        first = self.buf[self.pos]
+        kind = first >> 6
+        if kind == 0 or kind == 3:
+            self.pos += 1
+            return first & 63, kind == 3
+        if kind == 1:
+            raw = yield from self.take(2)
+            return (raw[0] & 63) << 8 | raw[1], False
+        if first == 0x80:
+            raw = yield from self.take(5)
+        elif first == 0x81:
+            raw = yield from self.take(9)
+        else:
+            raise Corrupt(f"length starts with {first:#04x}")
+        return int.from_bytes(raw[1:], "big"), False
+
+    def string(self) -> Reader:
+        """Read a string in any of its codings."""
+        size, special = yield from self._coded()
+        if not special:
+            if size > _MAX_STRING:
+                raise Corrupt(f"string claims {size} bytes")
+            if len(self.buf) - self.pos < size:
+                yield from self.wait(size)
+            start = self.pos
+            self.pos = start + size
+            return self.buf[start : self.pos]
+        if size < 3:
+            raw = yield from self.take(1 << size)
+            return b"%d" % int.from_bytes(raw, "little", signed=True)
+        if size != 3:
+            raise Corrupt(f"unknown string coding {size}")
+        packed_size = yield from self.length()
+        size = yield from self.length()
+        if packed_size > _MAX_STRING:
+            raise Corrupt(f"string claims {packed_size} bytes")
+        packed = yield from self.take(packed_size)
+        try:
+            return decompress(packed, size)
+        except ValueError as error:
+            raise Corrupt(str(error)) from None
+
+    def stream_id(self) -> Reader:
+        """Read a stream id that is coded as two lengths."""
+        milliseconds = yield from self.length()
+        sequence = yield from self.length()
+        return milliseconds, sequence
+
+
+def read_strings(source: Source, count: int, append: Callable[[bytes], object]) -> Generator[None, None, None]:
+    """Read ``count`` strings and pass each to ``append``."""
+    buf, pos = source.buf, source.pos
+    end = len(buf)
+    while count:
+        count -= 1
+        if pos + 1 < end:
+            size = buf[pos]
+            if size < 64:
+                start = pos + 1
+                stop = start + size
+            elif size < 128:
+                start = pos + 2
+                stop = start + ((size & 63) << 8 | buf[pos + 1])
+            else:
+                stop = end + 1
+            if stop <= end:
+                append(buf[start:stop])
+                pos = stop
+                continue
+        source.pos = pos
+        append((yield from source.string()))
+        buf, pos = source.buf, source.pos
+        end = len(buf)
+    source.pos = pos
+
+
+def parse_score(text: bytes) -> float:
+    """Return the score that a decimal text stands for; Corrupt when it is none."""
+    try:
+        score = float(text)
+    except ValueError:
+        raise Corrupt("score is not a number") from None
+    if score != score:
+        raise Corrupt("score is NaN")
+    return score
+
+
+# One function per shape.  The blob readers get the container's elements, the others the source.
+
+
+def _plain_string(source: Source) -> Reader:
+    return (yield from source.string())
+
+
+def _plain_list(source: Source) -> Reader:
+    found: deque[bytes] = deque()
+    yield from read_strings(source, (yield from source.length()), found.append)
+    return found
+
+
+def _plain_set(source: Source) -> Reader:
+    count = yield from source.length()
+    found: set[bytes] = set()
+    yield from read_strings(source, count, found.add)
+    if len(found) != count:
+        raise Corrupt("set has a member twice")
+    return found
+
+
+def _plain_hash(source: Source) -> Reader:
+    count = yield from source.length()
+    found: dict[bytes, bytes] = {}
+    done = 0
+    while done < count:
+        # Pairs are read in steps, so that the flat list of a huge hash does not exist beside the hash.
+        step = min(count - done, 1024)
+        flat: list[bytes] = []
+        yield from read_strings(source, step * 2, flat.append)
+        found.update(zip(flat[::2], flat[1::2]))
+        done += step
+        if len(found) != done:
+            raise Corrupt("hash has a field twice")
+    return found
+
+
+def _plain_zset(source: Source) -> Reader:
+    """Scores are 8 bytes."""
+    count = yield from source.length()
+    scores: dict[bytes, float] = {}
+    for _ in range(count):
+        buf, pos = source.buf, source.pos
+        try:
+            size = buf[pos]
+            stop = pos + 1 + size
+            if size < 64 and stop + 8 <= len(buf):
+                (score,) = _double(buf, stop)
+                if score != score:
+                    raise Corrupt("score is NaN")
+                scores[buf[pos + 1 : stop]] = score
+                source.pos = stop + 8
+                continue
+        except IndexError:
+            pass
+        member = yield from source.string()
+        (score,) = _double((yield from source.take(8)), 0)
+        if score != score:
+            raise Corrupt("score is NaN")
+        scores[member] = score
+    return _zset(scores, count)
+
+
+def _text_zset(source: Source) -> Reader:
+    """Scores are text with its length in one byte; three lengths have a meaning of their own."""
+    count = yield from source.length()
+    scores: dict[bytes, float] = {}
+    for _ in range(count):
+        member = yield from source.string()
+        size = (yield from source.take(1))[0]
+        if size == 255:
+            score = float("-inf")
+        elif size == 254:
+            score = float("inf")
+        elif size == 253:
+            raise Corrupt("score is NaN")
+        else:
+            score = parse_score((yield from source.take(size)))
+        scores[member] = score
+    return _zset(scores, count)
+
+
+def _zset(scores: dict[bytes, float], count: int) -> SortedSet:
+    if len(scores) != count:
+        raise Corrupt("sorted set has a member twice")
+    return SortedSet.from_scores(scores)
+
+
+def _pairs(elements: list[bytes]) -> dict[bytes, bytes]:
+    if len(elements) % 2:
+        raise Corrupt("container has an element without its partner")
+    found = dict(zip(elements[::2], elements[1::2]))
+    if len(found) * 2 != len(elements):
+        raise Corrupt("container has a field or member twice")
+    return found
+
+
+def _to_list(elements: list[bytes]) -> deque[bytes]:
+    return deque(elements)
+
+
+def _to_set(elements: list[bytes]) -> set[bytes]:
+    found = set(elements)
+    if len(found) != len(elements):
+        raise Corrupt("set has a member twice")
+    return found
+
+
+def _to_zset(elements: list[bytes]) -> SortedSet:
+    return SortedSet.from_scores({member: parse_score(text) for member, text in _pairs(elements).items()})
+
+
+def _to_hash_without_times(elements: list[bytes]) -> dict[bytes, bytes]:
+    if len(elements) % 3:
+        raise Corrupt("hash has a field without its partners")
+    found = dict(zip(elements[::3], elements[1::3]))
+    if len(found) * 3 != len(elements):
+        raise Corrupt("hash has a field twice")
+    return found
+
+
+def _blob(
+    reader: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], Any], skipped: int = 0
+) -> Callable[[Source], Reader]:
+    """Make a reader for a collection that is one container in one string, after ``skipped`` raw bytes."""
+
+    def read(source: Source) -> Reader:
+        if skipped:
+            yield from source.take(skipped)
+        return build(reader((yield from source.string())))
+
+    return read
+
+
+def _hash_with_times(skipped: int) -> Callable[[Source], Reader]:
+    """Make a reader for a hash with a time before each field; the times are forgotten."""
+
+    def read(source: Source) -> Reader:
+        if skipped:
+            yield from source.take(skipped)
+        count = yield from source.length()
+        found: dict[bytes, bytes] = {}
+        for _ in range(count):
+            yield from source.length()
+            field = yield from source.string()
+            found[field] = yield from source.string()
+        if len(found) != count:
+            raise Corrupt("hash has a field twice")
+        return found
+
+    return read
+
+
+def _quicklist(source: Source) -> Reader:
+    found: deque[bytes] = deque()
+    for _ in range((yield from source.length())):
+        found.extend(read_ziplist((yield from source.string())))
+    return found
+
+
+def _quicklist2(source: Source) -> Reader:
+    found: deque[bytes] = deque()
+    for _ in range((yield from source.length())):
+        container = yield from source.length()
+        data = yield from source.string()
+        if container == 1:
+            found.append(data)
+        elif container == 2:
+            found.extend(read_listpack(data))
+        else:
+            raise Corrupt(f"list has a node of unknown kind {container}")
+    return found
+
+
+def _module(source: Source) -> Reader:
+    parts = [encode_length((yield from source.length()))]
+    yield from read_module_items(source, parts)
+    return ModuleValue(b"".join(parts))
+
+
+def read_module_items(source: Source, parts: list[bytes]) -> Generator[None, None, None]:
+    """Read the tagged items of a module value up to their end and append them to ``parts``."""
+    while True:
+        tag = yield from source.length()
+        parts.append(encode_length(tag))
+        if tag == 0:
+            return
+        if tag == 1 or tag == 2:
+            parts.append(encode_length((yield from source.length())))
+        elif tag == 3 or tag == 4:
+            parts.append((yield from source.take(4 if tag == 3 else 8)))
+        elif tag == 5:
+            text = yield from source.string()
+            parts.append(encode_length(len(text)))
+            parts.append(text)
+        else:
+            raise Corrupt(f"module value has an item of unknown kind {tag}")
+
+
+def _stream(form: int) -> Callable[[Source], Reader]:
+    """Make a reader for one of the three forms of streams."""
+
+    def read(source: Source) -> Reader:
+        stream = Stream()
+        for _ in range((yield from source.length())):
+            node = yield from source.string()
+            if len(node) != 16:
+                raise Corrupt("stream node has an id of a wrong size")
+            _read_node(stream, _id(node, 0), read_listpack((yield from source.string())))
+        if (yield from source.length()) != len(stream):
+            raise Corrupt("stream has another number of entries than announced")
+        last_id = yield from source.stream_id()
+        if last_id < stream.last_id:
+            raise Corrupt("stream has an entry above its last id")
+        stream.last_id = last_id
+        if form > 1:
+            yield from source.stream_id()  # the first id, which the entries say themselves
+            stream.max_deleted_id = yield from source.stream_id()
+            stream.entries_added = yield from source.length()
+        for _ in range((yield from source.length())):
+            name = yield from source.string()
+            if name in stream.groups:
+                raise Corrupt("stream has a group twice")
+            stream.groups[name] = yield from _group(source, stream, form)
+        return stream
+
+    return read
+
+
+def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes]) -> None:
+    """Append the living entries of one node to ``stream``."""
+    try:
+        live = int(elements[0])
+        total = live + int(elements[1])
+        width = int(elements[2])
+        shared = elements[3 : 3 + width]
+        position = 4 + width
+        if width < 0 or elements[position - 1] != b"0":
+            raise Corrupt("stream node has a wrong header")
+        node_ms, node_seq = node_id
+        for _ in range(total):
+            flags = int(elements[position])
+            entry_id = (node_ms + int(elements[position + 1]) & _U64, node_seq + int(elements[position + 2]) & _U64)
+            if flags & 2:
+                start = position + 3
+                stop = start + width
+                fields = tuple(part for pair in zip(shared, elements[start:stop]) for part in pair)
+            else:
+                start = position + 4
+                stop = start + 2 * int(elements[position + 3])
+                fields = tuple(elements[start:stop])
+            if stop <= position or int(elements[stop]) != stop - position:
+                raise Corrupt("stream entry has a wrong size")
+            position = stop + 1
+            if not flags & 1:
+                live -= 1
+                stream.append(entry_id, fields)
+    except (ValueError, IndexError):
+        raise Corrupt("stream node does not hold together") from None
+    if live or position != len(elements):
+        raise Corrupt("stream node has another number of entries than announced")
+
+
+def _group(source: Source, stream: Stream, form: int) -> Reader:
+    group = Group((yield from source.stream_id()))
+    if form > 1:
+        entries_read = yield from source.length()
+        group.entries_read = None if entries_read == _U64 else entries_read
+    else:
+        group.entries_read = _estimate_read(stream, group.last_delivered)
+    free: dict[StreamId, tuple[int, int]] = {}
+    for _ in range((yield from source.length())):
+        entry_id = _id((yield from source.take(16)), 0)
+        (time_ms,) = _i64((yield from source.take(8)), 0)
+        if entry_id in free:
+            raise Corrupt("stream group has a pending entry twice")
+        free[entry_id] = time_ms, (yield from source.length())
+    pending: dict[StreamId, Pending] = {}
+    for _ in range((yield from source.length())):
+        name = yield from source.string()
+        if name in group.consumers:
+            raise Corrupt("stream group has a consumer twice")
+        (seen_ms,) = _i64((yield from source.take(8)), 0)
+        active_ms = _i64((yield from source.take(8)), 0)[0] if form > 2 else seen_ms
+        group.consumers[name] = Consumer(seen_ms, active_ms)
+        for _ in range((yield from source.length())):
+            entry_id = _id((yield from source.take(16)), 0)
+            if entry_id not in free:
+                raise Corrupt("stream consumer has a pending entry that the group has not")
+            time_ms, times = free.pop(entry_id)
+            pending[entry_id] = Pending(name, time_ms, times)
+    if free:
+        raise Corrupt("stream group has a pending entry without a consumer")
+    group.pending.update(pending)
+    return group
+
+
+def _estimate_read(stream: Stream, entry_id: StreamId) -> int | None:
+    """Return how many entries were read up to ``entry_id`` in a stream of the first form, None when that is unknown.
+
+    That form does not say which entries were deleted, so a real server takes it that none were: the number is known at both
+    ends of the stream and unknown in between.
+    """
+    size = len(stream)
+    if not size or entry_id == stream.last_id:
+        return size
+    if entry_id > stream.last_id:
+        return None
+    if entry_id < stream.first_id:
+        return 0
+    return 1 if entry_id == stream.first_id else None
+
+
+#: Value type to its reader.
+READERS: dict[int, Callable[[Source], Reader]] = {
+    0: _plain_string,
+    1: _plain_list,
+    2: _plain_set,
+    3: _text_zset,
+    4: _plain_hash,
+    5: _plain_zset,
+    7: _module,
+    9: _blob(read_zipmap, _pairs),
+    10: _blob(read_ziplist, _to_list),
+    11: _blob(read_intset, _to_set),
+    12: _blob(read_ziplist, _to_zset),
+    13: _blob(read_ziplist, _pairs),
+    14: _quicklist,
+    15: _stream(1),
+    16: _blob(read_listpack, _pairs),
+    17: _blob(read_listpack, _to_zset),
+    18: _quicklist2,
+    19: _stream(2),
+    20: _blob(read_listpack, _to_set),
+    21: _stream(3),
+    22: _hash_with_times(0),
+    23: _blob(read_listpack, _to_hash_without_times),
+    24: _hash_with_times(8),
+    25: _blob(read_listpack, _to_hash_without_times, skipped=8),
+}
