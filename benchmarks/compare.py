@@ -27,6 +27,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import Probe, cpu_seconds, fill, pump, resident_bytes, set_commands
+from tests.support.connection import Closed, NoReply, RespError
 from tests.support.servers import (
     KINDS,
     Node,
@@ -306,7 +307,7 @@ def synced(replica: Node) -> bool:
     """Whether the replica has the data; INFO may be refused or late while it loads."""
     try:
         return link_up(replica)
-    except Exception as error:
+    except (RespError, Closed, NoReply, OSError) as error:
         say(f"  {replica.name}: {error!r}")
         return False
 

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 #: From the bottom to the top; names are without the leading ``replicad.``, the first pattern that matches counts.
 LAYERS = [
     ["", "errors"],
-    ["resp", "values", "glob", "log", "directives", "digest", "persistence", "persistence.interfaces", "replication"],
+    ["resp", "values", "glob", "log", "directive*", "digest", "persistence", "persistence.interfaces", "replication"],
     ["persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut", "replication.history"],
     ["command", "session", "propagation", "pubsub", "blocking"],
     ["commands", "commands.*"],
