@@ -53,7 +53,7 @@ class Decision(NamedTuple):
 class _Block:
     """A run of stream bytes. ``start`` is the position before its first byte."""
 
-    __slots__ = ("start", "data", "next", "open")
+    __slots__ = ("data", "next", "open", "start")
 
     def __init__(self, start: int, data: bytes | bytearray, is_open: bool) -> None:
         self.start = start
@@ -73,7 +73,7 @@ class CursorClosed(Exception):
 class Cursor:
     """A reader's place in the history. The bytes after ``position`` stay in memory until the cursor is closed."""
 
-    __slots__ = ("position", "_history", "_block")
+    __slots__ = ("_block", "_history", "position")
 
     def __init__(self, history: History, position: int, block: _Block) -> None:
         self.position = position

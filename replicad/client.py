@@ -1,0 +1,278 @@
+"""The Twisted side of a client: bytes in, bytes out, limits, idle time.
+
+Owns: ``ClientConnection`` (one per TCP or Unix connection) and its output queue; ``ClientFactory``.  Does not own what the
+bytes mean (``resp``, ``dispatch``) nor the client's state (``session``).
+
+Output.  ``transport.write`` queues until the next reactor turn and costs two more epoll_ctl calls per reply.  So a reply
+is written at once with ``writeSomeData`` while nothing is queued; what the socket does not take stays in our own queue,
+whose size is the figure that client-output-buffer-limit is about, and the transport asks for more as from any pull
+producer.  Transports without ``writeSomeData`` (TLS) always go through the queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from replicad.dispatch import run
+from replicad.errors import ProtocolError
+from replicad.resp import RequestReader
+from replicad.session import Client
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+
+#: Replies are handed to the transport in pieces of this size.
+PIECE = 256 * 1024
+
+
+@implementer(IPullProducer)
+class ClientConnection(Protocol):
+    """One connection.  It is the ``Connection`` of its ``Client``."""
+
+    client: Client
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.reader = RequestReader(server.settings["proto-max-bulk-len"])
+        self._output: deque[bytes | memoryview] = deque()
+        self.queued = 0
+        self._producing = False
+        self._lost = False
+        self._soft_since = 0.0
+        self._write_some: Any = None
+        self._resuming = False
+        self._taken_over: Any = None
+
+    # -- Twisted's side
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        assert transport is not None
+        self._write_some = getattr(transport, "writeSomeData", None)
+        self.client = Client(self.server, self, _address(transport.getPeer()), _address(transport.getHost()))
+        refusal = self.server.client_connected(self.client, transport)
+        if refusal is not None:
+            transport.write(b"-" + refusal + b"\r\n")
+            transport.loseConnection()
+            self._lost = True
+            return
+        self.reader.restricted = not self.client.authenticated
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._taken_over is not None:
+            self._taken_over(data)
+            return
+        client = self.client
+        self.server.net_input += len(data)
+        if client.closing or self._lost:
+            return
+        client.last_interaction = time.monotonic()
+        try:
+            commands = self.reader.feed(data)
+        except ProtocolError as error:
+            self._execute(error.commands)
+            self._protocol_error(error)
+            return
+        if client.blocked is None and not client.paused and not client.queue:
+            if commands:
+                out = run(client, commands)
+                if out:
+                    self.write(out)
+                if client.closing:
+                    self.close()
+                    return
+        else:
+            client.queue.extend(commands)
+        if self.reader.restricted:
+            self._lift_restriction()
+        if self.reader.pending > self.server.query_buffer_limit:
+            self.server.log.warning(
+                f"Closing client that reached max query buffer length: {self.server.describe(client)}"
+            )
+            self.abort()
+
+    def _execute(self, commands: list[list[bytes]]) -> None:
+        client = self.client
+        if client.blocked is not None or client.paused or client.queue:
+            client.queue.extend(commands)
+        elif commands:
+            out = run(client, commands)
+            if out:
+                self.write(out)
+
+    def _lift_restriction(self) -> None:
+        """A client that has not authenticated is read command by command, because AUTH changes its limits."""
+        reader, client = self.reader, self.client
+        while True:
+            reader.restricted = not client.authenticated
+            try:
+                commands = reader.more()
+            except ProtocolError as error:
+                self._execute(error.commands)
+                self._protocol_error(error)
+                return
+            if not commands:
+                return
+            self._execute(commands)
+            if client.closing:
+                self.close()
+                return
+
+    def _protocol_error(self, error: ProtocolError) -> None:
+        self.server.log.verbose(
+            f"Protocol error ({error.text.decode('latin-1')}) from client: {self.server.describe(self.client)}"
+        )
+        self.server.count_error(b"ERR")
+        self.write(b"-ERR Protocol error: " + error.text + b"\r\n")
+        self.close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        self._output.clear()
+        self.queued = 0
+        if hasattr(self, "client"):
+            self.server.client_lost(self.client)
+
+    # -- Connection for the Client
+
+    def write(self, data: bytes) -> None:
+        if self._lost:
+            return
+        self.server.net_output += len(data)
+        if not self._producing:
+            if self._write_some is not None:
+                taken = self._write_some(data)
+                if not isinstance(taken, int):  # an error object: the reactor will notice the dead socket itself
+                    taken = 0
+                if taken == len(data):
+                    return
+                data = data[taken:]
+            self._output.append(data)
+            self.queued += len(data)
+            self._producing = True
+            assert self.transport is not None
+            self.transport.registerProducer(self, False)  # calls resumeProducing at once
+        else:
+            self._output.append(data)
+            self.queued += len(data)
+        if self.queued > 65536:
+            self._check_limits()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty: hand it the next piece of the queue."""
+        transport = self.transport
+        assert transport is not None
+        if not self._output:
+            self._producing = False
+            transport.unregisterProducer()
+            return
+        size = 0
+        pieces: list[bytes | memoryview] = []
+        while self._output and size < PIECE:
+            piece = self._output.popleft()
+            if len(piece) > PIECE:
+                view = memoryview(piece)  # a slice of bytes would copy the rest each time
+                self._output.appendleft(view[PIECE:])
+                piece = view[:PIECE]
+            pieces.append(piece)
+            size += len(piece)
+        self.queued -= size
+        transport.write(b"".join(pieces))
+
+    def stopProducing(self) -> None:
+        self._output.clear()
+        self.queued = 0
+
+    def _check_limits(self) -> None:
+        """client-output-buffer-limit: the hard limit at once, the soft one after its seconds."""
+        hard, soft, seconds = self.server.output_limit(self.client)
+        over = bool(hard) and self.queued > hard
+        if soft and self.queued > soft:
+            now = time.monotonic()
+            if not self._soft_since:
+                self._soft_since = now
+            over = over or now - self._soft_since > seconds
+        else:
+            self._soft_since = 0.0
+        if over:
+            self.server.log.warning(
+                f"Client {self.server.describe(self.client)} scheduled to be closed ASAP for overcoming of output "
+                "buffer limits."
+            )
+            self.abort()
+
+    def check_soft_limit(self) -> None:
+        """Called once a second for clients with a queue."""
+        if self.queued:
+            self._check_limits()
+
+    def close(self) -> None:
+        self.client.closing = True
+        if self.transport is not None and not self._lost:
+            if self._output:
+                self.transport.write(b"".join(self._output))
+                self._output.clear()
+                self.queued = 0
+            if self._producing:
+                self._producing = False
+                self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        self.client.closing = True
+        if self.transport is not None and not self._lost:
+            self._lost = True
+            self._output.clear()
+            self.queued = 0
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        if (self.client.queue or self.client.closing) and not self._resuming:
+            self._resuming = True
+            self.server.call_later(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resuming = False
+        client = self.client
+        if self._lost or client.blocked is not None or client.paused:
+            return
+        waiting = list(client.queue)
+        client.queue.clear()
+        if waiting:
+            out = run(client, waiting)
+            if out:
+                self.write(out)
+        if client.closing:
+            self.close()
+
+    def take_over(self, receive: Any) -> None:
+        """From now on bytes go to ``receive`` instead of the command loop (not used by ordinary clients)."""
+        self._taken_over = receive
+
+
+class ClientFactory(Factory):
+    """Builds a ``ClientConnection`` for each accepted connection."""
+
+    noisy = False
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def buildProtocol(self, addr: Any) -> ClientConnection:
+        return ClientConnection(self.server)
+
+
+def _address(address: Any) -> str:
+    """``host:port`` as Redis prints it; a Unix socket is ``path:0``."""
+    host = getattr(address, "host", None)
+    if host is None:
+        name = getattr(address, "name", None) or b""
+        return f"{name.decode(errors='replace') if isinstance(name, bytes) else name}:0"
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"

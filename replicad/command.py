@@ -1,0 +1,164 @@
+"""The command table: what a command is, how it is registered, where its keys are.
+
+Owns: ``Command``, the ``@command`` decorator, ``TABLE``, the flag words and key positions.  Does not own the commands
+(``commands/``) nor their execution (``dispatch``).
+
+To add a command, write one function in its family file::
+
+    @command(b"STRLEN", arity=2, flags="readonly fast", keys=(1, 1, 1), group="string", since="2.2.0")
+    def strlen(client: Client, argv: list[bytes]) -> Reply:
+        '''Returns the length of a string value.
+
+        STRLEN key
+        '''
+
+``@command`` returns the bare function: a wrapper would cost as much as the command.  A handler returns a Python value
+(``resp`` tells how each is encoded) or raises ``ReplyError``; it never touches a transport.  It adds to
+``client.server.dirty`` when data changed.  ``argv[0]`` is the command's name as the client wrote it.  The docstring's
+first line is the summary and its second paragraph the syntax: COMMAND DOCS answers from them.
+
+A subcommand is registered as ``b"CONFIG|GET"``; its container ``b"CONFIG"`` is registered like a command (its function
+is called when no subcommand is needed or known, and by default answers Redis's error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replicad.client import Client
+
+Argv = list[bytes]
+Handler = Callable[["Client", Argv], Any]
+KeyFinder = Callable[[Argv], list[int]]
+
+#: Gate bits (``Command.gate``): a command runs at once when none of its bits is denied by the server or the client.
+WRITE = 1  #: changes the dataset
+NOT_LOADING = 2  #: refused while the dataset is loaded
+NOT_STALE = 4  #: refused on a stale replica (replica-serve-stale-data no)
+ANY = 8  #: every command: AUTH, MULTI, subscriptions, MONITOR and CLIENT PAUSE ask for a closer look
+MAY_REPLICATE = 16  #: writes nothing but is propagated (PUBLISH)
+
+FLAG_WORDS = frozenset(
+    "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog fast no_auth "
+    "may_replicate no_mandatory_keys no_async_loading movablekeys allow_busy no_multi asking".split()
+)
+
+
+class Command:
+    """One row of the table.  ``calls``, ``usec``, ``rejected`` and ``failed`` feed INFO commandstats."""
+
+    __slots__ = (
+        "name", "fn", "arity", "least", "most", "flags", "keys", "find_keys", "group", "since", "categories", "gate",
+        "subcommands", "container", "summary", "syntax", "calls", "usec", "rejected", "failed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: bytes,
+        fn: Handler,
+        arity: int,
+        flags: frozenset[str],
+        keys: tuple[int, int, int],
+        find_keys: KeyFinder | None,
+        group: str,
+        since: str,
+        categories: frozenset[str],
+    ) -> None:
+        self.name = name  #: lower case, b"config|get" for a subcommand
+        self.fn = fn
+        self.arity = arity  #: as in COMMAND: exact when positive, a minimum when negative; the name counts
+        self.least = abs(arity)
+        self.most = arity if arity > 0 else 1 << 62
+        self.flags = flags
+        self.keys = keys  #: first, last (negative: from the end), step; (0, 0, 0) when there is none
+        self.find_keys = find_keys
+        self.group = group
+        self.since = since
+        self.categories = categories
+        gate = ANY
+        if "write" in flags:
+            gate |= WRITE
+        if "may_replicate" in flags:
+            gate |= MAY_REPLICATE
+        if "loading" not in flags:
+            gate |= NOT_LOADING
+        if "stale" not in flags:
+            gate |= NOT_STALE
+        self.gate = gate
+        self.subcommands: dict[bytes, Command] = {}
+        self.container: Command | None = None
+        doc = (fn.__doc__ or "").strip().split("\n\n")
+        self.summary = " ".join(doc[0].split())
+        self.syntax = " ".join(doc[1].split()) if len(doc) > 1 else ""
+        self.calls = 0
+        self.usec = 0
+        self.rejected = 0
+        self.failed = 0
+
+    def key_positions(self, argv: Argv) -> list[int]:
+        """The indexes into ``argv`` that hold keys; [] when the command has none."""
+        if self.find_keys is not None:
+            return self.find_keys(argv)
+        first, last, step = self.keys
+        if not first:
+            return []
+        if last < 0:
+            last += len(argv)
+        return [i for i in range(first, last + 1, step) if i < len(argv)]
+
+
+#: Name (upper case and lower case, both spellings are looked up without a conversion) to Command.
+TABLE: dict[bytes, Command] = {}
+
+
+def command(
+    name: bytes,
+    arity: int,
+    flags: str = "",
+    keys: tuple[int, int, int] = (0, 0, 0),
+    *,
+    find_keys: KeyFinder | None = None,
+    group: str = "generic",
+    since: str = "1.0.0",
+    categories: str = "",
+) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the command ``name``.  ``flags`` and ``categories`` are words with blanks."""
+    words = frozenset(flags.split())
+    if not words <= FLAG_WORDS:
+        raise ValueError(f"{name!r}: unknown flags {sorted(words - FLAG_WORDS)}")
+
+    def register(fn: Handler) -> Handler:
+        cmd = Command(name.lower(), fn, arity, words, keys, find_keys, group, since, frozenset(categories.split()))
+        container, _, sub = name.partition(b"|")
+        if sub:
+            parent = TABLE[container.upper()]
+            if sub.lower() in parent.subcommands:
+                raise ValueError(f"{name!r} is registered twice")
+            cmd.container = parent
+            parent.subcommands[sub.lower()] = cmd
+            parent.subcommands[sub.upper()] = cmd
+        else:
+            if name.upper() in TABLE:
+                raise ValueError(f"{name!r} is registered twice")
+            TABLE[name.upper()] = TABLE[name.lower()] = cmd
+        return fn
+
+    return register
+
+
+def lookup(argv: Argv) -> Command | None:
+    """The command (or subcommand) that ``argv`` names, in any letter case; None when there is none.
+
+    A container with an unknown or missing subcommand is returned itself.
+    """
+    cmd = TABLE.get(argv[0]) or TABLE.get(argv[0].upper())
+    if cmd is not None and cmd.subcommands and len(argv) > 1:
+        return cmd.subcommands.get(argv[1]) or cmd.subcommands.get(argv[1].upper()) or cmd
+    return cmd
+
+
+def all_commands() -> list[Command]:
+    """Every top-level command once, by name."""
+    return [TABLE[name] for name in sorted(TABLE) if name.islower()]

@@ -1,0 +1,97 @@
+"""Every error that a client can be answered, and the error kinds of the package.
+
+Owns: the texts (Redis's words, to the byte) and the exception classes.  Does not own: when they are raised.
+Called by everybody; imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+
+class ReplyError(Exception):
+    """An error reply.  ``text`` is the whole line without the leading ``-``, for example ``b"ERR syntax error"``.
+
+    Commands raise it; the dispatcher turns it into bytes.  The first word is the error code that clients look at.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class ProtocolError(Exception):
+    """The peer broke RESP.  ``text`` is the reason in Redis's words; the connection is closed after the reply.
+
+    ``commands`` holds what was complete and valid before the break, to be executed first.
+    """
+
+    def __init__(self, text: bytes, commands: list[list[bytes]] | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.commands = commands or []
+
+
+def err(text: str | bytes) -> ReplyError:
+    """An error with the generic code: ``err("no such key")`` is ``-ERR no such key``."""
+    return ReplyError(b"ERR " + (text.encode() if isinstance(text, str) else text))
+
+
+def clean(text: bytes) -> bytes:
+    """``text`` as it may stand in an error line: line breaks become blanks, as Redis does it."""
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+SYNTAX = err("syntax error")
+NOT_INTEGER = err("value is not an integer or out of range")
+NOT_FLOAT = err("value is not a valid float")
+OUT_OF_RANGE = err("value is out of range")
+MUST_BE_POSITIVE = err("value is out of range, must be positive")
+NO_SUCH_KEY = err("no such key")
+OFFSET_OUT_OF_RANGE = err("offset is out of range")
+INDEX_OUT_OF_RANGE = err("index out of range")
+STRING_TOO_LONG = err("string exceeds maximum allowed size (proto-max-bulk-len)")
+OVERFLOW = err("increment or decrement would overflow")
+NAN_RESULT = err("increment would produce NaN or Infinity")
+TIMEOUT_NEGATIVE = err("timeout is negative")
+TIMEOUT_NOT_FLOAT = err("timeout is not a float or out of range")
+SAME_OBJECT = err("source and destination objects are the same")
+INVALID_DB = err("invalid DB index")
+DB_OUT_OF_RANGE = err("DB index is out of range")
+
+WRONG_TYPE = ReplyError(b"WRONGTYPE Operation against a key holding the wrong kind of value")
+NO_AUTH = ReplyError(b"NOAUTH Authentication required.")
+WRONG_PASS = ReplyError(b"WRONGPASS invalid username-password pair or user is disabled.")
+LOADING = ReplyError(b"LOADING Redis is loading the dataset in memory")
+MASTER_DOWN = ReplyError(b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+READ_ONLY = ReplyError(b"READONLY You can't write against a read only replica.")
+NO_REPLICAS = ReplyError(b"NOREPLICAS Not enough good replicas to write.")
+EXEC_ABORT = ReplyError(b"EXECABORT Transaction discarded because of previous errors.")
+BUSY_KEY = ReplyError(b"BUSYKEY Target key name already exists.")
+UNBLOCKED = ReplyError(
+    b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+)
+MISCONF = ReplyError(
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    b"may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    b"snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    b"error."
+)
+
+
+def wrong_arity(name: bytes) -> ReplyError:
+    """The arity error for the command ``name`` (lower case, ``container|sub`` for a subcommand)."""
+    return err(b"wrong number of arguments for '%b' command" % clean(name))
+
+
+def unknown_command(argv: list[bytes]) -> ReplyError:
+    """Redis's reply to a command that does not exist, with the arguments it shows (128 bytes of them at most)."""
+    shown = b""
+    for arg in argv[1:]:
+        if len(shown) >= 128:
+            break
+        shown += b"'%b' " % arg[: 128 - len(shown)]
+    return err(clean(b"unknown command '%b', with args beginning with: %b" % (argv[0][:128], shown)))
+
+
+def unknown_subcommand(container: bytes, given: bytes) -> ReplyError:
+    """Redis's reply to an unknown subcommand of ``container`` (upper case)."""
+    return err(clean(b"unknown subcommand '%b'. Try %b HELP." % (given[:128], container)))

@@ -1,0 +1,429 @@
+"""The keyspace: databases, the only place where a key appears, changes, dies or expires.
+
+Owns: ``Database`` (shards, deadlines, watches, the two hooks) and ``Trash`` (memory given back in slices).  Does not
+own: what a command does with a value, what is propagated, when time passes.  Called by the commands, by the loaders of
+snapshots, and by the server's clock.
+
+A database is 4,096 dicts ("shards"); a key lives in ``shards[hash(key) & SHARD_MASK]``.  With a million keys this costs
+nothing that can be measured (cache misses dominate) and buys: SCAN with Redis's guarantee and a stateless cursor, no
+stall when one huge dict grows (147 ms at 5.6 million keys), walks in slices, and RANDOMKEY.
+
+Expiry is exact, not sampled: 256 lanes, each a dict key -> deadline and a heap of (deadline, key).  A key whose deadline
+moves leaves a stale heap entry behind; a lane is rebuilt when more than half of its heap is stale, which is a small
+piece of work because a lane holds a 256th of the keys.  Rejected: one heap (its rebuild stalls), and sets of keys per
+time slice (216 bytes for each distinct second).
+
+The two hooks every change goes through:
+
+* before a value changes: ``writable`` and ``put`` (a point-in-time view can save the old state here);
+* after it changed: ``touched`` (WATCH, blocked clients, and whoever else set ``observed``).
+
+The rules for commands::
+
+    value = db.read(key, dict)        # for reading: None when missing or expired, WRONGTYPE when it is another type
+    value = db.writable(key, dict)    # for changing in place: the same, and the change may start now
+    db.put(key, value)                # store a new value, drop any deadline;  db.put_keeping(key, value) keeps it
+    db.touched(key)                   # after a change in place;  put, delete and set_deadline call it themselves
+    db.touched_or_empty(key, value)   # the same, and deletes the key when the collection became empty
+    db.delete(key)                    # -> True when it existed
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from typing import Any, TypeVar
+
+from replicad.errors import WRONG_TYPE
+
+SHARD_BITS = 12
+SHARDS = 1 << SHARD_BITS
+SHARD_MASK = SHARDS - 1
+LANES = 256
+LANE_MASK = LANES - 1
+
+#: A collection above this many elements is not freed at once but handed to the trash.
+LARGE = 10_000
+
+V = TypeVar("V")
+Entry = tuple[int, bytes, Any, "int | None"]
+
+
+class Trash:
+    """Large dead collections, freed a slice at a time so that no deletion stops the reactor."""
+
+    def __init__(self) -> None:
+        self._dead: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._dead)
+
+    def throw(self, value: Any) -> None:
+        """Take ``value``; the caller must hold no other reference that lives on."""
+        self._dead.append(value)
+
+    def reclaim(self, elements: int = 5000) -> bool:
+        """Free about ``elements`` elements; True while there is more."""
+        while self._dead and elements > 0:
+            value = self._dead[-1]
+            kind = type(value)
+            if kind is dict:
+                step = min(elements, len(value))
+                for _ in range(step):
+                    inner = value.popitem()[1]
+                    if type(inner) is not bytes and _weight(inner) > LARGE:
+                        self._dead.insert(0, inner)
+            elif kind is set:
+                step = min(elements, len(value))
+                for _ in range(step):
+                    value.pop()
+            elif kind is list:
+                step = min(elements, len(value))
+                for _ in range(step):
+                    inner = value.pop()
+                    if _weight(inner) > LARGE or (type(inner) is dict and inner):
+                        self._dead.insert(0, inner)
+                step = max(step, 1)
+            elif hasattr(value, "popleft"):
+                step = min(elements, len(value))
+                for _ in range(step):
+                    value.popleft()
+            elif hasattr(value, "pop_last"):
+                step = min(elements, len(value))
+                value.pop_last(step)
+            else:
+                step = 1
+                self._dead.pop()
+                elements -= step
+                continue
+            if not value and self._dead and self._dead[-1] is value:
+                self._dead.pop()
+            elif not value:
+                self._dead.remove(value)
+            elements -= max(step, 1)
+        return bool(self._dead)
+
+
+def _weight(value: Any) -> int:
+    return 0 if type(value) is bytes else len(value) if hasattr(value, "__len__") else 0
+
+
+class Deadlines:
+    """When keys expire: one of the 256 lanes is chosen by the key's hash."""
+
+    __slots__ = ("_dicts", "_heaps", "count")
+
+    def __init__(self) -> None:
+        self._dicts: list[dict[bytes, int]] = [{} for _ in range(LANES)]
+        self._heaps: list[list[tuple[int, bytes]]] = [[] for _ in range(LANES)]
+        self.count = 0
+
+    def get(self, key: bytes) -> int | None:
+        """The deadline of ``key`` in Unix milliseconds."""
+        return self._dicts[hash(key) & LANE_MASK].get(key)
+
+    def set(self, key: bytes, at_ms: int) -> None:
+        """Give ``key`` the deadline ``at_ms``."""
+        lane = hash(key) & LANE_MASK
+        deadlines = self._dicts[lane]
+        if key not in deadlines:
+            self.count += 1
+        elif deadlines[key] == at_ms:
+            return
+        deadlines[key] = at_ms
+        heap = self._heaps[lane]
+        heappush(heap, (at_ms, key))
+        if len(heap) > 2 * len(deadlines) + 16:
+            heap[:] = [(deadline, k) for k, deadline in deadlines.items()]
+            heapify(heap)
+
+    def discard(self, key: bytes) -> bool:
+        """Forget the deadline of ``key``; True when there was one."""
+        if self._dicts[hash(key) & LANE_MASK].pop(key, None) is None:
+            return False
+        self.count -= 1
+        return True
+
+    def due(self, now_ms: int, limit: int) -> list[bytes]:
+        """Up to ``limit`` keys whose deadline lies before ``now_ms``, and forget nothing but stale heap entries.
+
+        The caller deletes the keys.
+        """
+        out: list[bytes] = []
+        for heap, deadlines in zip(self._heaps, self._dicts, strict=True):
+            while heap and heap[0][0] < now_ms and len(out) < limit:
+                at_ms, key = heappop(heap)
+                if deadlines.get(key) == at_ms:
+                    out.append(key)
+        return out
+
+    def items(self) -> Iterator[tuple[bytes, int]]:
+        """Every (key, deadline)."""
+        for deadlines in self._dicts:
+            yield from deadlines.items()
+
+
+class Stats:
+    """Counters of the keyspace that INFO stats reports; shared by all databases."""
+
+    __slots__ = ("expired", "hits", "misses")
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.misses = 0
+        self.expired = 0
+
+
+class Clock:
+    """The time that commands see: read once per batch, so that one command sees one instant."""
+
+    __slots__ = ("now_ms",)
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+
+
+class Database:
+    """One numbered database.
+
+    ``expire`` is called as ``expire(db, key)`` when a read meets an expired key on a server that may delete it
+    (a master); when it is None expired keys are hidden but kept (a replica), as Redis does it.
+    ``on_touched(db, key)`` is called after each change while ``observed`` is true.
+    """
+
+    __slots__ = (
+        "clock", "deadlines", "expire", "index", "observed", "on_touched", "see_expired", "shards", "stats", "trash",
+    )  # fmt: skip
+
+    def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
+        self.index = index
+        self.clock = clock
+        self.stats = stats
+        self.trash = trash
+        self.shards: list[dict[bytes, Any]] = [{} for _ in range(SHARDS)]
+        self.deadlines = Deadlines()
+        self.expire: Callable[[Database, bytes], None] | None = None
+        #: While the master's stream is applied expired keys are seen as present (protocol reference, section 11.1).
+        self.see_expired = False
+        self.observed = False
+        self.on_touched: Callable[[Database, bytes], None] | None = None
+
+    # -- reading
+
+    def peek(self, key: bytes) -> Any:
+        """The value of ``key`` or None, without counting a hit or a miss; expired keys are absent."""
+        value = self.shards[hash(key) & SHARD_MASK].get(key)
+        if value is not None and self.deadlines.count and self._expired(key):
+            return None
+        return value
+
+    def get(self, key: bytes) -> Any:
+        """The value of ``key`` or None; expired keys are absent.  Counts keyspace_hits and keyspace_misses."""
+        value = self.shards[hash(key) & SHARD_MASK].get(key)
+        if value is None or (self.deadlines.count and self._expired(key)):
+            self.stats.misses += 1
+            return None
+        self.stats.hits += 1
+        return value
+
+    def read(self, key: bytes, kind: type[V]) -> V | None:
+        """As ``get``, for one type; raises WRONG_TYPE when the key holds another."""
+        value = self.get(key)
+        if value is not None and type(value) is not kind:
+            raise WRONG_TYPE
+        return value
+
+    def _expired(self, key: bytes) -> bool:
+        """Whether ``key`` is past its deadline for the caller; deletes it where that is this server's right."""
+        at_ms = self.deadlines.get(key)
+        if at_ms is None or at_ms >= self.clock.now_ms or self.see_expired:
+            return False
+        if self.expire is not None:
+            self.expire(self, key)
+        return True
+
+    def __contains__(self, key: bytes) -> bool:
+        return self.peek(key) is not None
+
+    def __len__(self) -> int:
+        """The number of keys, expired ones that are not deleted yet included, as DBSIZE counts."""
+        return sum(map(len, self.shards))
+
+    def deadline(self, key: bytes) -> int | None:
+        """When ``key`` expires, in Unix milliseconds; None when never."""
+        return self.deadlines.get(key) if self.deadlines.count else None
+
+    # -- writing
+
+    def writable(self, key: bytes, kind: type[V]) -> V | None:
+        """The value of ``key`` for a change in place, or None when it is missing or expired.
+
+        Raises WRONG_TYPE.  The caller changes it and calls ``touched`` or ``touched_or_empty``.
+        """
+        value = self.shards[hash(key) & SHARD_MASK].get(key)
+        if value is None or (self.deadlines.count and self._expired(key)):
+            return None
+        if type(value) is not kind:
+            raise WRONG_TYPE
+        return value
+
+    def put(self, key: bytes, value: Any) -> None:
+        """Store ``value`` under ``key`` and drop its deadline."""
+        shard = self.shards[hash(key) & SHARD_MASK]
+        if key in shard:
+            if self.deadlines.count:
+                self.deadlines.discard(key)
+            old = shard[key]
+            if type(old) is not bytes and _weight(old) > LARGE:
+                self.trash.throw(old)
+        shard[key] = value
+        if self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+
+    def put_keeping(self, key: bytes, value: Any) -> None:
+        """Store ``value`` under ``key`` and keep its deadline (APPEND, INCR, SET KEEPTTL)."""
+        self.shards[hash(key) & SHARD_MASK][key] = value
+        if self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+
+    def put_with_deadline(self, key: bytes, value: Any, at_ms: int | None) -> None:
+        """Store ``value`` with a deadline, or with none."""
+        self.put(key, value)
+        if at_ms is not None:
+            self.deadlines.set(key, at_ms)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove ``key``; True when it was there (expired ones count as gone)."""
+        if self.deadlines.count and self._expired(key) and self.expire is not None:
+            return False
+        return self.remove(key)
+
+    def remove(self, key: bytes) -> bool:
+        """Remove ``key`` whatever its deadline says; True when it was there."""
+        value = self.shards[hash(key) & SHARD_MASK].pop(key, None)
+        if value is None:
+            return False
+        if self.deadlines.count:
+            self.deadlines.discard(key)
+        if type(value) is not bytes and _weight(value) > LARGE:
+            self.trash.throw(value)
+        if self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+        return True
+
+    def take(self, key: bytes) -> tuple[Any, int | None]:
+        """Remove ``key`` and return (value, deadline), for RENAME and MOVE; the value is not thrown away."""
+        at_ms = self.deadline(key)
+        value = self.shards[hash(key) & SHARD_MASK].pop(key, None)
+        if at_ms is not None:
+            self.deadlines.discard(key)
+        if value is not None and self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+        return value, at_ms
+
+    def touched(self, key: bytes) -> None:
+        """Tell that the value of ``key`` changed in place."""
+        if self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+
+    def touched_or_empty(self, key: bytes, value: Any) -> None:
+        """As ``touched``; a collection that became empty is deleted."""
+        if value:
+            if self.observed:
+                self.on_touched(self, key)  # type: ignore[misc]
+        else:
+            self.remove(key)
+
+    def set_deadline(self, key: bytes, at_ms: int | None) -> None:
+        """Let the existing ``key`` expire at ``at_ms`` (Unix milliseconds), or never."""
+        if at_ms is None:
+            self.deadlines.discard(key)
+        else:
+            self.deadlines.set(key, at_ms)
+        if self.observed:
+            self.on_touched(self, key)  # type: ignore[misc]
+
+    def flush(self) -> int:
+        """Remove everything, freeing the memory in slices; returns the number of keys there were."""
+        count = len(self)
+        if self.observed:
+            for shard in self.shards:
+                for key in list(shard):
+                    self.on_touched(self, key)  # type: ignore[misc]
+        if count:
+            self.trash.throw(self.shards)
+            self.shards = [{} for _ in range(SHARDS)]
+            self.trash.throw(self.deadlines._dicts)
+            self.deadlines = Deadlines()
+        return count
+
+    def swap(self, other: Database) -> None:
+        """Exchange the contents of two databases (SWAPDB)."""
+        self.shards, other.shards = other.shards, self.shards
+        self.deadlines, other.deadlines = other.deadlines, self.deadlines
+
+    # -- walking
+
+    def entries(self) -> Iterator[Entry]:
+        """Every (db, key, value, expire_at_ms).  Not a point-in-time view: use it in a forked child or a pause."""
+        index, deadline = self.index, self.deadlines.get
+        if self.deadlines.count:
+            for shard in self.shards:
+                for key, value in shard.items():
+                    yield index, key, value, deadline(key)
+        else:
+            for shard in self.shards:
+                for key, value in shard.items():
+                    yield index, key, value, None
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key that has not expired."""
+        for shard in self.shards:
+            for key in list(shard):
+                if not self.deadlines.count or self.peek(key) is not None:
+                    yield key
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """One step of SCAN: (next cursor, keys).  A key that is there all the time is returned at least once.
+
+        The cursor is the number of the next shard; a shard is returned whole, so ``count`` is a lower bound.
+        """
+        out: list[bytes] = []
+        shards = self.shards
+        while cursor < SHARDS:
+            shard = shards[cursor]
+            cursor += 1
+            if shard:
+                out.extend(shard)
+                if len(out) >= count:
+                    break
+        if self.deadlines.count:
+            out = [key for key in out if self.peek(key) is not None]
+        return (cursor if cursor < SHARDS else 0), out
+
+    def random_key(self) -> bytes | None:
+        """A key chosen at random (evenly over shards, then within one), or None when the database is empty.
+
+        On a replica with nothing but expired keys one of them is returned, as Redis does it.
+        """
+        for attempt in range(100):
+            key = self._any_key()
+            if key is None or self.peek(key) is not None:
+                return key
+        return key if self.expire is None else None
+
+    def _any_key(self) -> bytes | None:
+        shards = self.shards
+        for _ in range(64):
+            shard = shards[random.getrandbits(SHARD_BITS)]
+            if shard:
+                return random.choice(list(shard))
+        full = [shard for shard in shards if shard]
+        return random.choice(list(random.choice(full))) if full else None
+
+    def load(self, key: bytes, value: Any, at_ms: int | None) -> None:
+        """Store one entry of a snapshot: no hooks, no checks."""
+        self.shards[hash(key) & SHARD_MASK][key] = value
+        if at_ms is not None:
+            self.deadlines.set(key, at_ms)

@@ -1,0 +1,125 @@
+"""What operators look at while the server runs: MONITOR and the slow log.
+
+Owns: the list of MONITOR clients and the lines they get; the slow log.  Called by dispatch and the commands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from replicad.command import Argv, Command
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+    from replicad.session import Client
+
+_HIDDEN_FROM_MONITOR = (b"auth", b"hello")
+_MAX_ARGUMENTS = 32
+_MAX_LENGTH = 128
+
+
+def quoted(text: bytes) -> bytes:
+    """``text`` in double quotes with escapes, as MONITOR shows arguments."""
+    out = bytearray(b'"')
+    for c in text:
+        if c in (34, 92):
+            out += b"\\" + bytes([c])
+        elif c == 10:
+            out += b"\\n"
+        elif c == 13:
+            out += b"\\r"
+        elif c == 9:
+            out += b"\\t"
+        elif c == 7:
+            out += b"\\a"
+        elif c == 8:
+            out += b"\\b"
+        elif 32 <= c < 127:
+            out.append(c)
+        else:
+            out += b"\\x%02x" % c
+    return bytes(out + b'"')
+
+
+class Monitors:
+    """Clients that said MONITOR."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._clients: dict[Client, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def add(self, client: Client) -> None:
+        """``client`` sees every command from now on."""
+        client.monitor = True
+        client.update_gate()
+        self._clients[client] = None
+        self._server.update_gates()
+
+    def discard(self, client: Client) -> None:
+        """``client`` sees no more commands."""
+        if client in self._clients:
+            del self._clients[client]
+            client.monitor = False
+            client.update_gate()
+            self._server.update_gates()
+
+    def feed(self, client: Client, argv: Argv) -> None:
+        """Show ``argv``, which ``client`` is about to execute.  Passwords are not shown."""
+        if argv[0].lower() in _HIDDEN_FROM_MONITOR:
+            return
+        now = time.time()
+        line = b"+%d.%06d [%d %b] %b\r\n" % (
+            int(now),
+            int(now * 1e6) % 1_000_000,
+            client.db.index,
+            client.addr.encode(),
+            b" ".join(map(quoted, argv)),
+        )
+        for monitor in list(self._clients):
+            if monitor is not client:
+                monitor.send(line)
+
+
+class SlowLog:
+    """The latest commands that took longer than slowlog-log-slower-than."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._entries: deque[tuple[int, int, int, list[bytes], bytes, bytes]] = deque()
+        self._next_id = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, client: Client, cmd: Command, argv: Argv, elapsed_us: int) -> None:
+        """Record one execution; long arguments are shortened as Redis does it."""
+        if "skip_slowlog" in cmd.flags:
+            return
+        shown = []
+        for arg in argv[: _MAX_ARGUMENTS - 1 if len(argv) > _MAX_ARGUMENTS else _MAX_ARGUMENTS]:
+            if len(arg) > _MAX_LENGTH:
+                arg = arg[:_MAX_LENGTH] + b"... (%d more bytes)" % (len(arg) - _MAX_LENGTH)
+            shown.append(arg)
+        if len(argv) > _MAX_ARGUMENTS:
+            shown.append(b"... (%d more arguments)" % (len(argv) - _MAX_ARGUMENTS + 1))
+        self._entries.appendleft(
+            (self._next_id, int(time.time()), elapsed_us, shown, client.addr.encode(), client.name)
+        )
+        self._next_id += 1
+        limit = self._server.settings["slowlog-max-len"]
+        while len(self._entries) > limit:
+            self._entries.pop()
+
+    def get(self, count: int) -> list[list[object]]:
+        """The newest ``count`` entries as SLOWLOG GET answers them (all when negative)."""
+        entries = list(self._entries)
+        return [list(entry) for entry in (entries if count < 0 else entries[:count])]
+
+    def reset(self) -> None:
+        """Forget all entries."""
+        self._entries.clear()

@@ -1,0 +1,564 @@
+"""When and how to save, and the image that all waiting replicas share.
+
+Owns: SAVE, BGSAVE, save points, the forked child, and the full-synchronisation images.  Does not own the formats (``rdb``)
+nor the places (backends), nor what a replica is told (``replication.downstream``).
+
+The child.  ``fork`` gives a point-in-time view for the price of one system call (5-8 ms per 370 MB), and the second core does
+the work.  The child only encodes and writes; it calls no reactor, closes every descriptor that is not its own (else a client
+of a killed parent would hang on the child's copy of the socket) and leaves by ``os._exit``.  It reports through a pipe, whose
+end of file is also how the parent learns that it died.  One child runs at a time, as in Redis.
+
+One image for many.  A replica that needs a full synchronisation is handed to ``request_image``.  All replicas that wait when
+an image starts share it.  The image is the dataset at the offset of that instant; the replica's cursor into the history
+stands there, so the writes that come meanwhile are buffered once, for all of them.  Two targets, as in Redis: *disk* (the
+child writes a file, which is sent with its length when it is complete; the file has no name, so nothing is left behind on a
+master that persists nothing) and *socket* (the child writes into a pipe and the parent passes the bytes on as they come; the
+slowest participant sets the pace).
+
+What a participant (``Downstream``) must offer::
+
+    capa_eof: bool; image_filter: frozenset[str] | None (REPLCONF rdb-filter-only; None: everything)
+    image_begins(offset, target)       # the instant: say +FULLRESYNC, pin a cursor at offset; target "disk" or "socket"
+    image_file(fd, size)               # disk: the complete image; the participant reads it by os.pread and closes its fd
+    image_chunk(data)                  # socket: pass it on
+    image_ready() -> bool              # socket: whether it can take another chunk now; when not, it calls saver.pull() later
+    image_ended()                      # socket: all chunks were given
+    image_failed(reason)               # nothing more comes: close the link
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from replicad import REDIS_VERSION
+from replicad.persistence import rdb
+from replicad.persistence.interfaces import ISnapshotBackend, ISnapshotBackendFactory, SnapshotInfo
+
+if TYPE_CHECKING:
+    from replicad.config import Settings
+    from replicad.server import Server
+
+_CHUNK = 256 * 1024
+
+
+def make_backend(settings: Settings) -> Any:
+    """The snapshot backend that the directive ``snapshot-backend`` names: ours, or a third party's plugin."""
+    from twisted.plugin import getPlugins
+
+    name = settings["snapshot-backend"]
+    from replicad.persistence.lmdbstore import LmdbFactory
+    from replicad.persistence.rdbfile import RdbFactory
+
+    for factory in (RdbFactory(), LmdbFactory()):
+        if factory.name == name:
+            return factory.make(settings)
+    for factory in getPlugins(ISnapshotBackendFactory):
+        if factory.name == name:
+            return ISnapshotBackend(factory.make(settings))
+    raise SystemExit(f"replicad: no snapshot backend is called '{name}' (directive snapshot-backend)")
+
+
+class _Child:
+    """A forked child that runs ``work`` and reports in one line: ``ok`` or the reason of the failure."""
+
+    def __init__(self, server: Server, work: Any, keep: list[int], done: Any) -> None:
+        self._server = server
+        self._done = done
+        self._report = b""
+        self.started = time.time()
+        self._read_fd, write_fd = os.pipe()
+        before = time.perf_counter()
+        gc.collect(0)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._in_child(work, write_fd, keep)
+        self.fork_usec = int((time.perf_counter() - before) * 1e6)
+        os.close(write_fd)
+        os.set_blocking(self._read_fd, False)
+        server.reactor.addReader(self)
+
+    def _in_child(self, work: Any, write_fd: int, keep: list[int]) -> None:
+        report, status = b"ok", 0
+        try:
+            gc.disable()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            open_fds = sorted({0, 1, 2, write_fd, *keep})
+            for low, high in zip(open_fds, [*open_fds[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+                os.closerange(low + 1, high)
+            self._server.log.role = lambda: "C"
+            work()
+        except BaseException as error:
+            report, status = f"{type(error).__name__}: {error}".encode()[:4000] or b"failed", 1
+        try:
+            os.write(write_fd, report)
+        finally:
+            os._exit(status)
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        return self._read_fd
+
+    def logPrefix(self) -> str:
+        return "saver"
+
+    def doRead(self) -> None:
+        try:
+            data = os.read(self._read_fd, 4096)
+        except BlockingIOError:
+            return
+        if data:
+            self._report += data
+        else:
+            self._finish()
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor stops."""
+
+    def _finish(self) -> None:
+        self._server.reactor.removeReader(self)
+        os.close(self._read_fd)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            status = 0 if self._report == b"ok" else 1
+        if self._report == b"ok":
+            self._done(None)
+        elif os.WIFSIGNALED(status):
+            self._done(f"terminated by signal {os.WTERMSIG(status)}")
+        else:
+            self._done(self._report.decode(errors="replace") or "the child left without a word")
+
+    def kill(self) -> None:
+        """End the child; ``done`` is not called."""
+        self._done = lambda failure: None
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class _Pipe:
+    """The parent's end of a socket image: reads chunks while every participant can take more."""
+
+    def __init__(self, saver: Saver, fd: int) -> None:
+        self._saver = saver
+        self._fd = fd
+        self._reading = False
+        self.ended = False
+        os.set_blocking(fd, False)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def logPrefix(self) -> str:
+        return "image"
+
+    def read(self, on: bool) -> None:
+        """Read or hold."""
+        if self.ended or on == self._reading:
+            return
+        self._reading = on
+        (self._saver.server.reactor.addReader if on else self._saver.server.reactor.removeReader)(self)
+
+    def doRead(self) -> None:
+        try:
+            data = os.read(self._fd, _CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self._saver.image_data(data)
+        else:
+            self.close()
+            self._saver.pipe_ended()
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor stops."""
+
+    def close(self) -> None:
+        """No more is read."""
+        if not self.ended:
+            self.read(False)
+            self.ended = True
+            os.close(self._fd)
+
+
+class Saver:
+    """Snapshots of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.changes = 0  #: changes to the dataset that moved no ``dirty`` (expiry)
+        self._saved_mark = 0
+        self.last_save = int(time.time())
+        self.last_try = 0.0
+        self.failed = False  #: the last save failed
+        self.last_error = ""
+        self.last_seconds = -1
+        self.last_fork_usec = 0
+        self.saves = 0
+        self._child: _Child | None = None
+        self._scheduled = False
+        self.waiting: list[Any] = []  #: replicas that wait for an image to begin
+        self.participants: list[Any] = []  #: replicas that take part in the image under way
+        self._waiting_since = 0.0
+        self._image: str | None = None  #: "disk" or "socket" while an image is made
+        self._image_fd = -1
+        self._image_filter: Any = None
+        self._pipe: _Pipe | None = None
+        self._pipe_failure: str | None = None
+        self._mark = 0
+
+    # -- state for INFO
+
+    @property
+    def dirty(self) -> int:
+        """Changes since the last save."""
+        return self.server.dirty + self.changes - self._saved_mark
+
+    @property
+    def saving(self) -> bool:
+        """A background save or image is under way."""
+        return self._child is not None
+
+    @property
+    def seconds(self) -> int:
+        """How long the current background save has run, -1 when none does."""
+        return int(time.time() - self._child.started) if self._child else -1
+
+    @property
+    def image_running(self) -> str | None:
+        """``disk`` or ``socket`` while an image for replicas is made."""
+        return self._image
+
+    def loaded(self) -> None:
+        """The dataset was loaded: nothing is unsaved."""
+        self._saved_mark = self.server.dirty + self.changes
+        saved_at = self.server.backend.last_saved()
+        if saved_at is not None:
+            self.last_save = int(saved_at)
+
+    def info(self) -> SnapshotInfo:
+        """The replication state that belongs to the dataset at this instant."""
+        server = self.server
+        server.propagation.flush()
+        replid, offset, selected = server.replication.snapshot_state()
+        return SnapshotInfo(
+            replid=replid,
+            offset=offset,
+            selected_db=selected,
+            saved_at=time.time(),
+            functions=server.functions,
+            redis_version=REDIS_VERSION,
+            used_memory=server.memory(),
+        )
+
+    def entries(self) -> Iterator[tuple[int, bytes, Any, int | None]]:
+        """Every entry of every database."""
+        for db in self.server.databases:
+            yield from db.entries()
+
+    # -- saves
+
+    def save(self) -> None:
+        """SAVE: in the foreground.  Raises OSError."""
+        server = self.server
+        started = time.time()
+        self.last_try = started
+        try:
+            server.backend.save(self.entries(), self.info())
+        except Exception as error:
+            self._save_failed(f"{type(error).__name__}: {error}")
+            raise OSError(str(error)) from error
+        self._save_succeeded(server.dirty + self.changes)
+        self.last_seconds = int(time.time() - started)
+        server.log.notice("DB saved on disk")
+
+    def bgsave(self) -> bool:
+        """BGSAVE: in a child.  False when another child is running (the caller decides to schedule)."""
+        if self._child is not None:
+            return False
+        server = self.server
+        info = self.info()
+        mark = server.dirty + self.changes
+        self.last_try = time.time()
+
+        def work() -> None:
+            server.backend.save(self.entries(), info)
+            server.log.notice("DB saved on disk")
+
+        def done(failure: str | None) -> None:
+            self._child_gone()
+            if failure is None:
+                server.log.notice("Background saving terminated with success")
+                self._save_succeeded(mark)
+            else:
+                server.log.warning(f"Background saving error: {failure}")
+                self._save_failed(failure)
+            self.tick()
+
+        if not self._fork(work, [], done):
+            return True
+        server.log.notice(f"Background saving started by pid {self._child.pid}")  # type: ignore[union-attr]
+        return True
+
+    def schedule(self) -> None:
+        """Save as soon as the running child has ended (BGSAVE SCHEDULE)."""
+        self._scheduled = True
+
+    def abandon(self) -> None:
+        """The server stops: end the running child."""
+        if self._child is not None:
+            self.server.log.warning("There is a child saving an .rdb. Killing it!")
+            self._child.kill()
+            self._child = None
+
+    def _fork(self, work: Any, keep: list[int], done: Any) -> bool:
+        try:
+            self._child = _Child(self.server, work, keep, done)
+        except OSError as error:
+            self.server.log.warning(f"Can't save in background: fork: {error.strerror}")
+            self._save_failed(f"fork: {error.strerror}")
+            done(f"fork: {error.strerror}")
+            return False
+        self.last_fork_usec = self._child.fork_usec
+        self._scheduled = False
+        return True
+
+    def _child_gone(self) -> None:
+        if self._child is not None:
+            self.last_seconds = int(time.time() - self._child.started)
+        self._child = None
+
+    def _save_succeeded(self, mark: int) -> None:
+        self._saved_mark = mark
+        self.last_save = int(time.time())
+        self.failed = False
+        self.last_error = ""
+        self.saves += 1
+        self.server.update_gates()
+
+    def _save_failed(self, reason: str) -> None:
+        self.failed = True
+        self.last_error = reason
+        self.server.update_gates()
+
+    def tick(self) -> None:
+        """Ten times a second: save points, scheduled saves, images for waiting replicas."""
+        if self._child is not None or self.server.loading:
+            return
+        if self.waiting and self._image is None:
+            self._maybe_start_image()
+            if self._child is not None:
+                return
+        if self._scheduled:
+            self.bgsave()
+            return
+        dirty = self.dirty
+        if not dirty:
+            return
+        now = time.time()
+        if self.failed and now - self.last_try < 5:
+            return
+        for seconds, changes in self.server.settings["save"]:
+            if dirty >= changes and now - self.last_save > seconds:
+                self.server.log.notice(f"{changes} changes in {seconds} seconds. Saving...")
+                self.bgsave()
+                return
+
+    # -- images
+
+    def request_image(self, replica: Any) -> None:
+        """``replica`` needs a full synchronisation: it joins the image under way when it may, or waits for the next."""
+        log = self.server.log
+        if self._image == "disk" and self._may_join(replica):
+            log.notice("Waiting for end of BGSAVE for SYNC")
+            self.participants.append(replica)
+            replica.image_begins(self._mark, "disk")
+            return
+        if not self.waiting:
+            self._waiting_since = time.monotonic()
+        self.waiting.append(replica)
+        if self._image == "socket":
+            log.notice("Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
+        elif self._image == "disk":
+            log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
+        elif self._child is not None:
+            log.notice("No BGSAVE in progress for SYNC, but another BG operation is active. BGSAVE for replication delayed")
+        else:
+            settings = self.server.settings
+            if settings["repl-diskless-sync"] and settings["repl-diskless-sync-delay"] and replica.capa_eof:
+                log.notice("Delay next BGSAVE for diskless SYNC")
+            self._maybe_start_image()
+
+    def _may_join(self, replica: Any) -> bool:
+        """A disk image under way is shared by a replica whose writes since then are still in the history."""
+        if replica.image_filter != self._image_filter:
+            return False
+        return self.server.history.start <= self._mark
+
+    def forget(self, replica: Any) -> None:
+        """``replica`` is gone."""
+        if replica in self.waiting:
+            self.waiting.remove(replica)
+        if replica in self.participants:
+            self.participants.remove(replica)
+            if not self.participants and self._image == "socket" and self._child is not None:
+                self.server.log.warning("Diskless rdb transfer, last replica dropped, killing fork child.")
+                self._child.kill()
+                self._child_gone()
+                self._image_over()
+            else:
+                self.pull()
+
+    def _maybe_start_image(self) -> None:
+        settings = self.server.settings
+        first = self.waiting[0]
+        together = [r for r in self.waiting if r.image_filter == first.image_filter]
+        filtered = first.image_filter is not None
+        socket = (settings["repl-diskless-sync"] or filtered) and all(r.capa_eof for r in together)
+        if socket and settings["repl-diskless-sync"]:
+            enough = settings["repl-diskless-sync-max-replicas"]
+            waited = time.monotonic() - self._waiting_since
+            if waited < settings["repl-diskless-sync-delay"] and not (enough and len(together) >= enough):
+                return
+        self._start_image(together, "socket" if socket else "disk")
+
+    def _start_image(self, replicas: list[Any], target: str) -> None:
+        server = self.server
+        server.log.notice(f"Starting BGSAVE for SYNC with target: {'replicas sockets' if target == 'socket' else 'disk'}")
+        self.waiting = [r for r in self.waiting if r not in replicas]
+        self._waiting_since = time.monotonic()
+        info = self.info()
+        image_filter = replicas[0].image_filter
+        if target == "disk":
+            try:
+                fd = out_fd = _unnamed_file(server.settings["dir"])
+            except OSError as error:
+                server.log.warning(f"BGSAVE for replication failed: {error.strerror}")
+                for replica in replicas:
+                    replica.image_failed("BGSAVE failed, replication can't continue")
+                return
+        else:
+            fd, out_fd = os.pipe()
+        checksum, compress = server.settings["rdbchecksum"], server.settings["rdbcompression"]
+
+        def work() -> None:
+            entries: Any = self.entries() if image_filter is None else iter(())
+            if image_filter is not None and "functions" not in image_filter:
+                document = rdb.encode((), SnapshotInfo(), checksum=checksum, compress=compress)
+            else:
+                document = rdb.encode(entries, info, checksum=checksum, compress=compress)
+            if target == "disk":
+                for chunk in document:
+                    _write_all(out_fd, chunk)
+                server.log.notice("DB saved on disk")
+            else:
+                for chunk in document:
+                    _write_all(out_fd, chunk)
+
+        def done(failure: str | None) -> None:
+            self._child_gone()
+            if target == "socket" and self._pipe is not None and not self._pipe.ended:
+                self._pipe_failure = failure or ""  # wait until the pipe is drained
+                self.pull()
+                return
+            self._image_done(failure)
+
+        self._image = target
+        self._image_filter = image_filter
+        self._image_fd = fd
+        self._mark = server.history.offset
+        self._pipe_failure = None
+        self.participants = list(replicas)
+        if not self._fork(work, [out_fd], done):
+            return
+        if target == "disk":
+            server.log.notice(f"Background saving started by pid {self._child.pid}")  # type: ignore[union-attr]
+        else:
+            server.log.notice(f"Background RDB transfer started by pid {self._child.pid}")  # type: ignore[union-attr]
+            os.close(out_fd)
+            self._pipe = _Pipe(self, fd)
+        # the stream of every replica starts over with a SELECT, as after each +FULLRESYNC
+        if server.replication.upstream is None:
+            server.history.selected_db = -1
+        for replica in list(self.participants):
+            replica.image_begins(self._mark, target)
+        self.pull()
+
+    def pull(self) -> None:
+        """Read more of a socket image when every participant can take it."""
+        if self._pipe is not None:
+            self._pipe.read(all(r.image_ready() for r in self.participants))
+
+    def image_data(self, data: bytes) -> None:
+        """A chunk of a socket image came out of the pipe."""
+        for replica in list(self.participants):
+            replica.image_chunk(data)
+        self.pull()
+
+    def pipe_ended(self) -> None:
+        """The child has written everything, or died."""
+        self._pipe = None
+        self.server.log.notice(
+            f"Diskless rdb transfer, done reading from pipe, {len(self.participants)} replicas still up."
+        )
+        if self._child is None:
+            self._image_done(self._pipe_failure or None)
+
+    def _image_done(self, failure: str | None) -> None:
+        server, target = self.server, self._image
+        participants, fd = self.participants, self._image_fd
+        if failure is not None:
+            server.log.warning(f"Background transfer error: {failure}")
+            self._image_over()
+            for replica in participants:
+                replica.image_failed("SYNC failed. BGSAVE child returned an error")
+        elif target == "disk":
+            server.log.notice("Background saving terminated with success")
+            size = os.fstat(fd).st_size
+            shared = [(replica, os.dup(fd)) for replica in participants]
+            self._image_over()
+            for replica, own_fd in shared:
+                replica.image_file(own_fd, size)
+        else:
+            server.log.notice("Background RDB transfer terminated with success")
+            self._image_over()
+            for replica in participants:
+                replica.image_ended()
+        self.tick()
+
+    def _image_over(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._image == "disk" and self._image_fd >= 0:
+            os.close(self._image_fd)
+        self._image_fd = -1
+        self._image = None
+        self.participants = []
+
+
+def _unnamed_file(directory: str) -> int:
+    """A descriptor of a new file without a name: it is gone with its last reader."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except (OSError, AttributeError):
+        import tempfile
+
+        fd, path = tempfile.mkstemp(prefix="temp-sync-", dir=directory)
+        os.unlink(path)
+        return fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

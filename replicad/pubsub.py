@@ -1,0 +1,62 @@
+"""Who listens to which channel, and the delivery of messages.
+
+Owns: the registry of channel, pattern and shard-channel subscriptions.  Does not own the commands (``commands/pubsub``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replicad.glob import match
+from replicad.resp import Push, encode
+
+if TYPE_CHECKING:
+    from replicad.session import Client
+
+Subscribers = dict[bytes, dict["Client", None]]
+
+
+class PubSub:
+    """Three registries; each keeps its clients in the order of their subscription."""
+
+    def __init__(self) -> None:
+        self.channels: Subscribers = {}
+        self.patterns: Subscribers = {}
+        self.shards: Subscribers = {}
+
+    @staticmethod
+    def add(registry: Subscribers, name: bytes, client: Client) -> None:
+        """``client`` listens to ``name`` from now on."""
+        registry.setdefault(name, {})[client] = None
+
+    @staticmethod
+    def discard(registry: Subscribers, name: bytes, client: Client) -> None:
+        """``client`` listens to ``name`` no longer."""
+        clients = registry.get(name)
+        if clients is not None:
+            clients.pop(client, None)
+            if not clients:
+                del registry[name]
+
+    def publish(self, channel: bytes, message: bytes, shard: bool = False) -> int:
+        """Deliver ``message``; returns the number of deliveries."""
+        count = 0
+        registry, kind = (self.shards, b"smessage") if shard else (self.channels, b"message")
+        listeners = registry.get(channel)
+        if listeners:
+            count += self._deliver(list(listeners), Push([kind, channel, message]))
+        if not shard and self.patterns:
+            for pattern, clients in list(self.patterns.items()):
+                if match(pattern, channel):
+                    count += self._deliver(list(clients), Push([b"pmessage", pattern, channel, message]))
+        return count
+
+    @staticmethod
+    def _deliver(clients: list[Client], message: Push) -> int:
+        encoded: dict[int, bytes] = {}
+        for client in clients:
+            data = encoded.get(client.resp)
+            if data is None:
+                data = encoded[client.resp] = encode(message, client.resp)
+            client.send(data)
+        return len(clients)

@@ -1,0 +1,710 @@
+"""The server: it owns databases, clients, history and timers, and it is the one place where everything is wired.
+
+Owns: start, stop, the clock, listening ports, the gates that depend on the server's state.  Does not own what a command
+does, how replication works (``replication.roles``), how a snapshot is taken (``persistence.saver``), what INFO shows
+(``info``).  Built by ``tap.makeService`` and by tests; commands reach it through ``client.server``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+
+import replicad.commands  # noqa: F401  (registers every command)
+from replicad import REDIS_VERSION, __version__
+from replicad.blocking import Blocking
+from replicad.client import ClientFactory
+from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
+from replicad.keyspace import Clock, Database, Stats, Trash
+from replicad.log import Log
+from replicad.observe import Monitors, SlowLog
+from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
+from replicad.persistence.saver import Saver, make_backend
+from replicad.propagation import Propagation
+from replicad.pubsub import PubSub
+from replicad.replication.history import History
+from replicad.replication.roles import Replication
+from replicad.session import Client
+
+if TYPE_CHECKING:
+    from replicad.config import Settings
+
+#: Deleting expired keys, freeing memory and loading take at most this long in one turn of the reactor.
+SLICE_SECONDS = 0.003
+
+
+class Server(Service):
+    """One replicad process.  ``settings`` is the parsed configuration; ``reactor`` is Twisted's by default."""
+
+    def __init__(self, settings: Settings, reactor: Any = None) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.reactor = reactor
+        self.settings = settings
+        self.run_id = secrets.token_hex(20)
+        self.log = Log(settings["loglevel"], settings["logfile"], self._log_role)
+        self.started_at = time.time()
+
+        self.clock = Clock()
+        self.clock.now_ms = int(time.time() * 1000)
+        self.stats = Stats()
+        self.trash = Trash()
+        self.databases = [self.new_database(index) for index in range(settings["databases"])]
+        self.dirty = 0  #: changes since the start; ``saver`` remembers the value of the last save
+        self.functions: tuple[bytes, ...] = ()  #: function libraries of the snapshot, kept for the next one
+
+        self.clients: dict[int, Client] = {}
+        self._client_ids = 0
+        self.blocking = Blocking(self)
+        self.pubsub = PubSub()
+        self.watched: dict[tuple[int, bytes], dict[Client, None]] = {}
+        self.monitors = Monitors(self)
+        self.slowlog = SlowLog(self)
+        self.held: list[Client] = []
+        self.pause_until_ms = 0
+        self.pause_all = False
+
+        self.history = History(backlog_size=settings["repl-backlog-size"])
+        self.propagation = Propagation(self.history, self._deliver)
+        self.replication = Replication(self)
+        self.backend = make_backend(settings)
+        self.saver = Saver(self)
+
+        self.deny = 0  #: gate bits refused or looked at more closely, see ``command``
+        self.loading = False
+        self.async_loading = False
+        self.load_progress: dict[str, int] = {}
+        self.read_only = False
+        self.write_error = False
+        self.active_expire = True  #: DEBUG SET-ACTIVE-EXPIRE
+        self.slow_ns = 0
+        self.query_buffer_limit = 0
+        self.net_input = self.net_output = 0
+        self.connections_received = self.connections_refused = 0
+        self.peak_clients = 0
+        self.errors: dict[bytes, int] = {}
+        self.peak_memory = 0
+        self.ops = OpsMeter()
+        self._ports: list[Any] = []
+        self._cron: task.LoopingCall | None = None
+        self._ticks = 0
+        self._expiring = False
+        self._reclaiming = False
+        self._stopping = False
+        self._save_at_stop: bool | None = None  # SHUTDOWN SAVE / NOSAVE; None means: as the save points say
+        self.exit_status = 0
+        self.executable = "twistd"
+        self._apply_settings()
+
+    # -- wiring helpers
+
+    def _log_role(self) -> str:
+        return "S" if self.replication.upstream is not None else "M"
+
+    def new_database(self, index: int) -> Database:
+        """An empty database with this server's hooks (also for a dataset that is loaded aside)."""
+        db = Database(index, self.clock, self.stats, self.trash)
+        db.expire = self._expire_found
+        db.on_touched = self._touched
+        return db
+
+    def call_later(self, seconds: float, fn: Callable[..., Any], *args: Any) -> Any:
+        """``reactor.callLater``; returns the delayed call."""
+        return self.reactor.callLater(seconds, fn, *args)
+
+    def _deliver(self, data: bytes) -> None:
+        self.history.append(data)
+        self.replication.wake(data)
+
+    def stream_offset(self) -> int:
+        """The history offset with everything that has been executed."""
+        self.propagation.flush()
+        return self.history.offset
+
+    # -- start and stop
+
+    def startService(self) -> None:
+        """Listen, then load the dataset in slices while clients are told LOADING, then follow a master if configured."""
+        super().startService()
+        self.log.warning("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
+        self.log.warning(
+            f"Redis version={REDIS_VERSION}, bits=64, commit=00000000, modified=0, pid={os.getpid()}, just started "
+            f"(replicad {__version__})"
+        )
+        if self.settings.path is None:
+            self.log.warning("Warning: no config file specified, using the default config.")
+        else:
+            self.log.warning("Configuration loaded")
+        self.log.notice(f"PID: {os.getpid()}")
+        os.chdir(self.settings["dir"])
+        self._listen()
+        # A generation-2 collection walks every container of the dataset and stops the server for its length; the dataset
+        # has no cycles, and what does have them dies young.
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 1_000_000)
+        self.log.warning(f"Server started, Redis version {REDIS_VERSION}")
+        self._warn_overcommit()
+        atexit.register(self._exit)
+        self.reactor.addSystemEventTrigger("before", "shutdown", self._shutdown)
+        self._cron = task.LoopingCall(self.cron)
+        self._cron.clock = self.reactor
+        self._cron.start(0.1, now=False).addErrback(self._cron_failed)
+        self._load()
+
+    def _exit(self) -> None:
+        """twistd always leaves with 0 when the reactor was stopped; a refused start must not look like success."""
+        if self.exit_status:
+            os._exit(self.exit_status)
+
+    def _listen(self) -> None:
+        factory = ClientFactory(self)
+        settings = self.settings
+        port, backlog = settings["port"], settings["tcp-backlog"]
+        bound = 0
+        addresses = list(settings["bind"]) or ["*", "::*"]
+        for address in addresses if port else []:
+            optional = address.startswith("-")
+            interface = {"*": "", "::*": "::"}.get(address.lstrip("-"), address.lstrip("-"))
+            try:
+                self._ports.append(self.reactor.listenTCP(port, factory, backlog, interface))
+                bound += 1
+            except (CannotListenError, OSError) as error:
+                if optional or (address in ("*", "::*") and bound):
+                    continue
+                reason = getattr(error, "socketError", error)
+                self.log.warning(f"Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}")
+                self.log.warning(f"Failed listening on port {port} (TCP), aborting.")
+                raise SystemExit(1) from None
+        if port and not bound:
+            self.log.warning(f"Failed listening on port {port} (TCP), aborting.")
+            raise SystemExit(1)
+        path = settings["unixsocket"]
+        if path:
+            if os.path.exists(path):
+                os.unlink(path)
+            mode = settings["unixsocketperm"] or 0o777 & ~_umask()
+            try:
+                self._ports.append(self.reactor.listenUNIX(path, factory, backlog, mode))
+            except (CannotListenError, OSError) as error:
+                self.log.warning(f"Failed opening Unix socket: bind: {getattr(error, 'socketError', error)}")
+                raise SystemExit(1) from None
+
+    def _warn_overcommit(self) -> None:
+        try:
+            with open("/proc/sys/vm/overcommit_memory") as file:
+                if file.read().strip() == "0":
+                    self.log.warning(
+                        "WARNING overcommit_memory is set to 0! Background save may fail under low memory condition. To "
+                        "fix this issue add 'vm.overcommit_memory = 1' to /etc/sysctl.conf and then reboot or run the "
+                        "command 'sysctl vm.overcommit_memory=1' for this to take effect."
+                    )
+        except OSError:
+            pass
+
+    def _load(self) -> None:
+        try:
+            info, entries = self.backend.load()
+        except NoSnapshot:
+            self._ready()
+            return
+        except (DamagedSnapshot, OSError) as error:
+            self._refuse(error)
+            return
+        self.loading = True
+        self.load_progress = {"start": int(time.time()), "total": 0, "loaded": 0}
+        self.update_gates()
+        started = time.perf_counter()
+        keys = expired = 0
+        replica = self.settings["replicaof"] is not None
+        databases = self.databases
+        batch = iter(entries)
+
+        def slice_() -> None:
+            nonlocal keys, expired
+            until = time.perf_counter() + 5 * SLICE_SECONDS
+            now_ms = int(time.time() * 1000)
+            try:
+                while time.perf_counter() < until:
+                    for _ in range(500):
+                        index, key, value, at_ms = next(batch)
+                        if at_ms is not None and at_ms < now_ms and not replica:
+                            expired += 1
+                            continue
+                        if index >= len(databases):
+                            raise DamagedSnapshot(
+                                "", None, f"the snapshot holds database {index}, the server has {len(databases)}"
+                            )
+                        databases[index].load(key, value, at_ms)
+                        keys += 1
+                self.load_progress["loaded"] = keys
+                self.call_later(0, slice_)
+            except StopIteration:
+                self.loading = False
+                self.functions = info.functions
+                self.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
+                self.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
+                gc.freeze()
+                self.replication.restore(info, replica)
+                self._ready()
+            except (DamagedSnapshot, OSError) as error:
+                self._refuse(error)
+
+        slice_()
+
+    def _refuse(self, error: Exception) -> None:
+        """Do not start on a snapshot that cannot be read, and do not touch it either."""
+        self.log.warning(f"Fatal error loading the DB: {error}. Exiting.")
+        self._save_at_stop = False
+        self.exit_status = 1
+        self.call_later(0, self.reactor.stop)
+
+    def _ready(self) -> None:
+        self.update_gates()
+        self.saver.loaded()
+        if self.settings["port"]:
+            self.log.notice(f"The server is now ready to accept connections on port {self.settings['port']}")
+        if self.settings["unixsocket"]:
+            self.log.notice(f"The server is now ready to accept connections at {self.settings['unixsocket']}")
+        self.log.notice("Ready to accept connections")
+        self.replication.start()
+
+    def shutdown(self, save: bool | None) -> None:
+        """SHUTDOWN [SAVE|NOSAVE]: save as asked, then stop the process.  Raises OSError when the save failed."""
+        self.log.warning("User requested shutdown...")
+        self._save_for_stop(save)
+        self._save_at_stop = False
+        self.reactor.stop()
+
+    def _save_for_stop(self, save: bool | None) -> None:
+        wanted = bool(self.settings["save"]) if save is None else save
+        self.saver.abandon()
+        if wanted and not self.loading:
+            self.log.notice("Saving the final RDB snapshot before exiting.")
+            self.saver.save()
+
+    def _shutdown(self) -> Deferred[None] | None:
+        """Before the reactor stops (SIGTERM, SIGINT, SHUTDOWN): save, tell the replicas everything, close."""
+        if self._stopping:
+            return None
+        self._stopping = True
+        if self._save_at_stop is None:
+            self.log.warning("Received SIGTERM scheduling shutdown...")
+            try:
+                self._save_for_stop(None)
+            except OSError as error:
+                self.log.warning(f"Error trying to save the DB, but shutting down all the same: {error}")
+                self.exit_status = 1
+        self.propagation.flush()
+        self.replication.stop()
+        if self._cron is not None and self._cron.running:
+            self._cron.stop()
+        for port in self._ports:
+            port.stopListening()
+        path = self.settings["unixsocket"]
+        if path and os.path.exists(path):
+            self.log.notice("Removing the unix socket file.")
+        self.log.warning(f"Redis is now ready to exit, bye bye...")
+        return None
+
+    def _cron_failed(self, failure: Any) -> None:
+        self.log.warning(f"Defect in the clock, the server goes on without it: {failure.getTraceback()}")
+
+    # -- the clock
+
+    def cron(self) -> None:
+        """Ten times a second: time, expiry, memory; once a second: clients, replication, save points."""
+        self.clock.now_ms = int(time.time() * 1000)
+        self._ticks += 1
+        if not self._expiring:
+            self._expire_slice()
+        self.reclaim()
+        if self.pause_until_ms and self.clock.now_ms >= self.pause_until_ms:
+            self.unpause()
+        self.ops.sample(self.clock.now_ms, self.commands_processed, self.net_input, self.net_output)
+        self.saver.tick()
+        if self._ticks % 10 == 0:
+            self.replication.tick()
+            self._check_clients()
+        if self._ticks % 50 == 0 and self.log.level <= 1:
+            replicas = len(self.replication.downstreams)
+            normal = len(self.clients) - replicas
+            for db in self.databases:
+                if size := len(db):
+                    self.log.verbose(f"DB {db.index}: {size} keys ({db.deadlines.count} volatile)")
+            self.log.verbose(f"{normal} clients connected ({replicas} slaves), {self.memory()} bytes in use")
+        self.propagation.flush()
+
+    def _expire_slice(self) -> None:
+        """Delete keys whose time has come, for a few milliseconds, and come back at once when more are due."""
+        self._expiring = False
+        if not self.active_expire or self.replication.upstream is not None or self.loading or self.paused(True):
+            return
+        self.clock.now_ms = int(time.time() * 1000)
+        until = time.perf_counter() + SLICE_SECONDS
+        for db in self.databases:
+            if not db.deadlines.count:
+                continue
+            while due := db.deadlines.due(self.clock.now_ms, 64):
+                for key in due:
+                    self._expire_found(db, key)
+                    self.propagation.done(db.index, (), False)
+                if time.perf_counter() > until:
+                    self._expiring = True
+                    break
+        self.propagation.flush()
+        if self.blocking.ready:
+            self.blocking.serve()
+        if self._expiring:
+            self.call_later(0.001, self._expire_slice)
+
+    def _expire_found(self, db: Database, key: bytes) -> None:
+        """An expired key was met: a master deletes it and tells its replicas."""
+        if db.remove(key):
+            self.stats.expired += 1
+            self.dirty += 1 if self.propagation.depth == 0 and False else 0
+            verb = b"UNLINK" if self.settings["lazyfree-lazy-expire"] else b"DEL"
+            self.propagation.also(db.index, verb, key)
+            self.saver.changes += 1
+
+    def reclaim(self) -> None:
+        """Free dead collections in slices."""
+        self._reclaiming = False
+        if len(self.trash):
+            until = time.perf_counter() + SLICE_SECONDS
+            while self.trash.reclaim(2000):
+                if time.perf_counter() > until:
+                    if not self._reclaiming:
+                        self._reclaiming = True
+                        self.call_later(0.001, self.reclaim)
+                    return
+
+    def _check_clients(self) -> None:
+        timeout = self.settings["timeout"]
+        now = time.monotonic()
+        for client in list(self.clients.values()):
+            check = getattr(client.connection, "check_soft_limit", None)
+            if check is not None and client.connection.queued:
+                check()
+            if (
+                timeout
+                and now - client.last_interaction > timeout
+                and client.replica is None
+                and not client.is_master
+                and client.blocked is None
+                and not client.subscriptions
+            ):
+                self.log.verbose("Closing idle client")
+                client.connection.abort()
+
+    # -- clients
+
+    def next_client_id(self) -> int:
+        """Client ids rise and are never used twice."""
+        self._client_ids += 1
+        return self._client_ids
+
+    def client_connected(self, client: Client, transport: Any) -> bytes | None:
+        """Register a connection; returns the error text when it is refused."""
+        self.connections_received += 1
+        if len(self.clients) >= self.settings["maxclients"]:
+            self.connections_refused += 1
+            return b"ERR max number of clients reached"
+        settings = self.settings
+        password = settings["requirepass"]
+        host = getattr(transport.getPeer(), "host", None)
+        if settings["protected-mode"] and not password and host is not None and not _is_loopback(host):
+            self.connections_refused += 1
+            return PROTECTED_MODE
+        if host is not None:
+            transport.setTcpNoDelay(True)
+            if settings["tcp-keepalive"]:
+                transport.setTcpKeepAlive(True)
+                _keepalive(transport, settings["tcp-keepalive"])
+        client.authenticated = not password
+        client.update_gate()
+        self.clients[client.id] = client
+        self.peak_clients = max(self.peak_clients, len(self.clients))
+        return None
+
+    def client_lost(self, client: Client) -> None:
+        """Forget a client whose connection is gone."""
+        self.clients.pop(client.id, None)
+        self.blocking.discard(client)
+        client.queue.clear()
+        self.unwatch(client)
+        if client in self.held:
+            self.held.remove(client)
+        for registry, names in (
+            (self.pubsub.channels, client.channels),
+            (self.pubsub.patterns, client.patterns),
+            (self.pubsub.shards, client.shard_channels),
+        ):
+            for name in names or ():
+                self.pubsub.discard(registry, name, client)
+        self.monitors.discard(client)
+        if client.replica is not None:
+            client.replica.lost()
+
+    def describe(self, client: Client) -> str:
+        """One line about a client, as CLIENT INFO shows it."""
+        from replicad.info import client_line
+
+        return client_line(self, client)
+
+    def output_limit(self, client: Client) -> tuple[int, int, int]:
+        """(hard, soft, soft seconds) of client-output-buffer-limit for this kind of client."""
+        kind = "pubsub" if client.subscriptions else "normal"
+        return self.settings["client-output-buffer-limit"][kind]
+
+    # -- keyspace hooks
+
+    def _touched(self, db: Database, key: bytes) -> None:
+        place = (db.index, key)
+        watchers = self.watched.get(place)
+        if watchers:
+            for client in watchers:
+                client.watch_broken = True
+        if self.blocking.by_key:
+            self.blocking.signal(place)
+
+    def update_observed(self, db: Database) -> None:
+        """Whether changes in ``db`` must be told to anybody; called when a watch or a blocked client comes or goes."""
+        observed = bool(self.watched) or bool(self.blocking.by_key)
+        for each in self.databases:
+            each.observed = observed
+
+    def watch(self, client: Client, key: bytes) -> None:
+        """WATCH one key of the client's database."""
+        place = (client.db.index, key)
+        if client.watched is None:
+            client.watched = set()
+        if place not in client.watched:
+            client.watched.add(place)
+            self.watched.setdefault(place, {})[client] = None
+            self.update_observed(client.db)
+
+    def unwatch(self, client: Client) -> None:
+        """Forget what the client watches."""
+        client.watch_broken = False
+        if client.watched:
+            for place in client.watched:
+                watchers = self.watched.get(place)
+                if watchers is not None:
+                    watchers.pop(client, None)
+                    if not watchers:
+                        del self.watched[place]
+            client.watched = None
+            self.update_observed(client.db)
+
+    # -- gates
+
+    def update_gates(self) -> None:
+        """Recompute ``deny`` after a change of role, link, loading, settings, saves or monitors."""
+        replication, settings = self.replication, self.settings
+        following = replication.upstream is not None
+        self.read_only = following and settings["replica-read-only"]
+        self.write_error = (
+            self.saver.failed
+            and settings["stop-writes-on-bgsave-error"]
+            and bool(settings["save"])
+            and not following
+        )
+        deny = 0
+        if self.loading and not self.async_loading:
+            deny |= NOT_LOADING
+        if self.read_only or self.too_few_replicas():
+            deny |= WRITE
+        if following and not replication.link_up and not settings["replica-serve-stale-data"]:
+            deny |= NOT_STALE
+        if self.write_error or len(self.monitors) or self.pause_until_ms:
+            deny |= ANY
+        self.deny = deny
+        for db in self.databases:
+            db.expire = None if following else self._expire_found
+        self.propagation.active = self.history.active and not following
+
+    def too_few_replicas(self) -> bool:
+        """min-replicas-to-write and min-replicas-max-lag."""
+        return self.replication.too_few()
+
+    def paused(self, write: bool) -> bool:
+        """Whether CLIENT PAUSE holds this kind of command back now."""
+        return bool(self.pause_until_ms) and (write or self.pause_all) and self.pause_until_ms > self.clock.now_ms
+
+    def hold(self, client: Client) -> None:
+        """Remember a client whose command waits for the end of CLIENT PAUSE."""
+        self.held.append(client)
+
+    def pause(self, until_ms: int, everything: bool) -> None:
+        """CLIENT PAUSE; a longer or stricter pause that is under way is kept."""
+        self.pause_until_ms = max(self.pause_until_ms, until_ms)
+        self.pause_all = self.pause_all or everything
+        self.update_gates()
+
+    def unpause(self) -> None:
+        """CLIENT UNPAUSE, or time is up: everybody goes on."""
+        self.pause_until_ms = 0
+        self.pause_all = False
+        self.update_gates()
+        held, self.held = self.held, []
+        for client in held:
+            client.paused = False
+            client.connection.resume()
+
+    # -- bookkeeping
+
+    @property
+    def commands_processed(self) -> int:
+        """Commands executed since the start or CONFIG RESETSTAT."""
+        return sum(cmd.calls for cmd in every_command())
+
+    def count_error(self, text: bytes) -> None:
+        """INFO errorstats: count by the first word."""
+        code = text.split(b" ", 1)[0][:64]
+        if code in self.errors or len(self.errors) < 128:
+            self.errors[code] = self.errors.get(code, 0) + 1
+
+    def defect(self, client: Client, argv: Argv, error: Exception) -> Exception:
+        """A handler failed in a way that is our fault: log it whole, answer something, live on."""
+        self.log.warning(
+            f"Defect while executing {argv[0][:64].decode('latin-1')!r} for {client.addr or 'the master'}: "
+            + "".join(traceback.format_exception(error)).replace("\n", " | ")
+        )
+        from replicad.errors import err
+
+        return err("internal error, see the server's log")
+
+    def slow_command(self, client: Client, cmd: Command, argv: Argv, elapsed_ns: int) -> None:
+        """A command took longer than slowlog-log-slower-than."""
+        self.slowlog.add(client, cmd, argv, elapsed_ns // 1000)
+
+    def feed_monitors(self, client: Client, argv: Argv) -> None:
+        """Show a command to MONITOR clients."""
+        self.monitors.feed(client, argv)
+
+    def memory(self) -> int:
+        """Resident memory of the process in bytes."""
+        try:
+            with open("/proc/self/statm") as file:
+                used = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        except OSError:
+            import resource
+
+            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.peak_memory = max(self.peak_memory, used)
+        return used
+
+    def flush_all(self) -> int:
+        """Remove every key of every database; returns how many there were."""
+        return sum(db.flush() for db in self.databases)
+
+    # -- settings that are read on the hot path or change something when set
+
+    def _apply_settings(self) -> None:
+        settings = self.settings
+        self._hot_settings()
+        for name in ("slowlog-log-slower-than", "client-query-buffer-limit"):
+            settings.on_change(name, lambda value: self._hot_settings())
+        for name in ("replica-read-only", "replica-serve-stale-data", "stop-writes-on-bgsave-error", "save",
+                     "min-replicas-to-write", "min-replicas-max-lag"):  # fmt: skip
+            settings.on_change(name, lambda value: self.update_gates())
+
+        def backlog(value: int) -> None:
+            self.history.backlog_size = value
+
+        def loglevel(value: str) -> None:
+            self.log.level = Log(value).level
+
+        def directory(value: str) -> None:
+            os.chdir(value)
+
+        settings.on_change("repl-backlog-size", backlog)
+        settings.on_change("loglevel", loglevel)
+        for old, new in settings["rename-command"] or ():
+            cmd = TABLE.pop(old.upper().encode(), None)
+            TABLE.pop(old.lower().encode(), None)
+            if cmd is not None and new:
+                TABLE[new.upper().encode()] = TABLE[new.lower().encode()] = cmd
+
+    def _hot_settings(self) -> None:
+        slower = self.settings["slowlog-log-slower-than"]
+        self.slow_ns = slower * 1000 if slower >= 0 else 1 << 62
+        self.query_buffer_limit = self.settings["client-query-buffer-limit"]
+
+
+def every_command() -> list[Command]:
+    """Every command and subcommand."""
+    out = []
+    for cmd in all_commands():
+        out.append(cmd)
+        out.extend({id(sub): sub for sub in cmd.subcommands.values()}.values())
+    return out
+
+
+class OpsMeter:
+    """instantaneous_ops_per_sec and its network companions: the mean over the last 16 samples of 100 ms."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[int, int, int, int]] = []
+
+    def sample(self, now_ms: int, commands: int, received: int, sent: int) -> None:
+        """Take a sample."""
+        self._samples.append((now_ms, commands, received, sent))
+        del self._samples[:-17]
+
+    def rates(self) -> tuple[int, float, float]:
+        """(commands per second, input KiB/s, output KiB/s)."""
+        if len(self._samples) < 2:
+            return 0, 0.0, 0.0
+        first, last = self._samples[0], self._samples[-1]
+        seconds = max(last[0] - first[0], 1) / 1000
+        return (
+            max(0, int((last[1] - first[1]) / seconds)),
+            max(0.0, (last[2] - first[2]) / 1024 / seconds),
+            max(0.0, (last[3] - first[3]) / 1024 / seconds),
+        )
+
+
+PROTECTED_MODE = (
+    b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default "
+    b"user. In this mode connections are only accepted from the loopback interface. If you want to connect from external "
+    b"computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command "
+    b"'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is "
+    b"running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make "
+    b"this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration "
+    b"file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server "
+    b"manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password "
+    b"for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting "
+    b"connections from the outside."
+)
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _keepalive(transport: Any, seconds: int) -> None:
+    """The probe times that Redis derives from tcp-keepalive, where the platform has them."""
+    import socket
+
+    handle = transport.getHandle()
+    for option, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(seconds // 3, 1)), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
