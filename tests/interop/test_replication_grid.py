@@ -75,12 +75,12 @@ def cells() -> Iterator[Cell]:
     faults = [("none", "stream"), *itertools.product(("cut", "pause", "slow"), ("handshake", "transfer", "stream"))]
     hardships = [(*fault, backlog) for fault in faults for backlog in BACKLOG]
     if FULL:
-        for number, (trio, hardship) in enumerate(itertools.product(trios, hardships)):
-            yield Cell(*trio, *hardship, number)
-        return
-    trios.remove(("real", "real", "real"))
-    for number, hardship in enumerate(hardships):
-        yield Cell(*trios[number % len(trios)], *hardship, number)
+        chosen = list(itertools.product(trios, hardships))
+    else:
+        trios.remove(("real", "real", "real"))
+        chosen = list(zip(itertools.cycle(trios), hardships, strict=False))
+    for number, ((master, replica, chained), (fault, phase, backlog)) in enumerate(chosen):
+        yield Cell(master, replica, chained, fault, phase, backlog, number)
 
 
 class ReplicationGrid(SynchronousTestCase):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
 from tests.support.connection import Argument, RespError
 from tests.support.servers import Node
@@ -78,13 +77,8 @@ def write(node: Node, commands: Commands) -> None:
     """Send all commands in one pipeline and fail on the first error reply."""
     batch = list(commands)
     with node.client(timeout=30.0) as connection:
-        for command, reply in zip(batch, connection.pipeline(*batch), strict=True):
-            _check(command, reply)
-
-
-def _check(command: tuple[Argument, ...], reply: Any) -> None:
-    if isinstance(reply, RespError):
-        raise AssertionError(f"{command!r:.200} was answered {reply!r}")
-    if isinstance(reply, list):
-        for part in reply:
-            _check(command, part)
+        replies = connection.pipeline(*batch)
+    for command, reply in zip(batch, replies, strict=True):
+        parts = reply if isinstance(reply, list) else [reply]
+        if any(isinstance(part, RespError) for part in parts):
+            raise AssertionError(f"{command!r:.200} was answered {reply!r}")
