@@ -230,7 +230,8 @@ class Psync(SynchronousTestCase):
             decision.reason[1],
             (
                 "warning",
-                "Warning: replica r:1 tried to PSYNC with an offset that is greater than the master replication offset.",
+                "Warning: replica r:1 tried to PSYNC with an offset that is greater than the master replication "
+                "offset.",
             ),
         )
 
