@@ -168,6 +168,8 @@ class Memory(Int):
         size = memory_size(args[0])
         if size is None:
             raise ConfigError(f"argument must be a memory {'or percent ' if self.percent else ''}value")
+        if self.percent and size > LONG_MAX:  # Redis takes the top bit for the mark of a percentage
+            raise ConfigError("percentage argument must be less or equal to 100")
         return self.within(size)
 
     def show(self, value: Any) -> bytes:
@@ -248,7 +250,8 @@ class SavePoints(Kind):
     multi = True
 
     def parse(self, args: Sequence[bytes], old: Any) -> tuple[tuple[int, int], ...]:
-        numbers = [int(word) if _INTEGER.fullmatch(word) else -1 for word in args]
+        # An empty word counts as zero, as in Redis.
+        numbers = [int(word or b"0") if _INTEGER.fullmatch(word or b"0") else -1 for word in args]
         if len(numbers) % 2:
             raise ConfigError("Invalid save parameters")
         points = tuple(zip(numbers[::2], numbers[1::2], strict=True))

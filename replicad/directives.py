@@ -385,7 +385,7 @@ _LATER = [
 _OWN = [
     _row("snapshot-backend", Text(lambda value: None if value else "a word is needed"), "rdb", "acting immutable"),
     _row("snapshot-method", Enum("fork forkless"), "fork", "acting"),
-    _row("lmdb-path", Text(lambda value: None if value else "a path is needed"), "dump.lmdb", "acting immutable"),
+    _row("lmdb-path", Text(lambda value: None if value else "a path is needed"), "replicad.lmdb", "acting immutable"),
 ]
 
 DIRECTIVES: dict[str, Directive] = {

@@ -1,10 +1,11 @@
 """``twistd replicad``: the command line and the service.
 
-Owns: how the command line becomes a conf file and options.  Does not own: what directives mean (``config``), the server.
-Called by the plugin in ``twisted/plugins``.
+Owns: how the command line becomes a conf file and options.  Does not own: what directives mean (``config``), the
+server.  Called by the plugin in ``twisted/plugins``.
 
-The command line is redis-server's: a conf file, then any directive as an option with its arguments.  That has no getopt
-form (``--slaveof localhost 6379`` takes two arguments, ``--save ""`` an empty one), so ``parseOptions`` reads it by hand.
+The command line is redis-server's: a conf file, then any directive as an option with its arguments.  That has no
+getopt form (``--slaveof localhost 6379`` takes two arguments, ``--save ""`` an empty one), so ``parseOptions`` reads it
+by hand.
 """
 
 from __future__ import annotations

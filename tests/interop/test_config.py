@@ -209,7 +209,8 @@ class BesideRedis(TestCase):
     def test_values_of_a_file(self) -> None:
         """The same conf file gives the same values on both sides."""
         lines = (
-            'SAVE 900 1\nsave 300 10 60 5\nmaxmemory 1gb\nRequirepass ""\nmasterauth \'a\\\'b\\n\'\nmasteruser "x\\x41\\n"\n'
+            'SAVE 900 1\nsave 300 10 60 5\nmaxmemory 1gb\nRequirepass ""\nmasteruser "x\\x41\\n"\n'
+            "masterauth 'a\\'b\\n'\n"
             "client-output-buffer-limit normal 1k 2kb 3 slave 1 1 1\nclient-output-buffer-limit pubsub 1 2 3\n"
             "slave-priority 5\nmin-slaves-to-write 0\nnotify-keyspace-events Elg\nhz 9999\nunixsocketperm 07\n"
             "shutdown-on-sigterm now save\nlatency-tracking-info-percentiles 50 99.123456789 1e1 100\n"
