@@ -113,7 +113,7 @@ class Options(usage.Options):
     longdesc = _HELP
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.settings = Settings()
         self._refused = False
 
