@@ -95,3 +95,16 @@ def unknown_command(argv: list[bytes]) -> ReplyError:
 def unknown_subcommand(container: bytes, given: bytes) -> ReplyError:
     """Redis's reply to an unknown subcommand of ``container`` (upper case)."""
     return err(clean(b"unknown subcommand '%b'. Try %b HELP." % (given[:128], container)))
+
+PROTECTED_MODE = (
+    b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default "
+    b"user. In this mode connections are only accepted from the loopback interface. If you want to connect from external "
+    b"computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command "
+    b"'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is "
+    b"running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make "
+    b"this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration "
+    b"file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server "
+    b"manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password "
+    b"for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting "
+    b"connections from the outside."
+)

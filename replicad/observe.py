@@ -123,3 +123,27 @@ class SlowLog:
     def reset(self) -> None:
         """Forget all entries."""
         self._entries.clear()
+
+
+class OpsMeter:
+    """instantaneous_ops_per_sec and its network companions: the mean over the last 16 samples of 100 ms."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[int, int, int, int]] = []
+
+    def sample(self, now_ms: int, commands: int, received: int, sent: int) -> None:
+        """Take a sample."""
+        self._samples.append((now_ms, commands, received, sent))
+        del self._samples[:-17]
+
+    def rates(self) -> tuple[int, float, float]:
+        """(commands per second, input KiB/s, output KiB/s)."""
+        if len(self._samples) < 2:
+            return 0, 0.0, 0.0
+        first, last = self._samples[0], self._samples[-1]
+        seconds = max(last[0] - first[0], 1) / 1000
+        return (
+            max(0, int((last[1] - first[1]) / seconds)),
+            max(0.0, (last[2] - first[2]) / 1024 / seconds),
+            max(0.0, (last[3] - first[3]) / 1024 / seconds),
+        )

@@ -26,10 +26,12 @@ from replicad import REDIS_VERSION, __version__
 from replicad.blocking import Blocking
 from replicad.client import ClientFactory
 from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
+from replicad.errors import PROTECTED_MODE, err
 from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.log import Log
-from replicad.observe import Monitors, SlowLog
+from replicad.observe import Monitors, OpsMeter, SlowLog
 from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
+from replicad.persistence.loader import Loader
 from replicad.persistence.saver import Saver, make_backend
 from replicad.propagation import Propagation
 from replicad.pubsub import PubSub
@@ -222,45 +224,23 @@ class Server(Service):
             self._refuse(error)
             return
         self.loading = True
-        self.load_progress = {"start": int(time.time()), "total": 0, "loaded": 0}
+        self.load_progress = {"start": int(time.time())}
         self.update_gates()
         started = time.perf_counter()
-        keys = expired = 0
         replica = self.settings["replicaof"] is not None
-        databases = self.databases
-        batch = iter(entries)
 
-        def slice_() -> None:
-            nonlocal keys, expired
-            until = time.perf_counter() + 5 * SLICE_SECONDS
-            now_ms = int(time.time() * 1000)
-            try:
-                while time.perf_counter() < until:
-                    for _ in range(500):
-                        index, key, value, at_ms = next(batch)
-                        if at_ms is not None and at_ms < now_ms and not replica:
-                            expired += 1
-                            continue
-                        if index >= len(databases):
-                            raise DamagedSnapshot(
-                                "", None, f"the snapshot holds database {index}, the server has {len(databases)}"
-                            )
-                        databases[index].load(key, value, at_ms)
-                        keys += 1
-                self.load_progress["loaded"] = keys
-                self.call_later(0, slice_)
-            except StopIteration:
-                self.loading = False
-                self.functions = info.functions
-                self.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
-                self.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
-                gc.freeze()
-                self.replication.restore(info, replica)
-                self._ready()
-            except (DamagedSnapshot, OSError) as error:
-                self._refuse(error)
+        def done(keys: int, expired: int) -> None:
+            self.loading = False
+            self.functions = info.functions
+            self.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
+            self.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
+            gc.freeze()
+            self.replication.restore(info, replica)
+            self._ready()
 
-        slice_()
+        now_ms = int(time.time() * 1000)
+        loader = Loader(self.call_later, entries, self.databases, None if replica else now_ms, done, self._refuse)
+        loader.start()
 
     def _refuse(self, error: Exception) -> None:
         """Do not start on a snapshot that cannot be read, and do not touch it either."""
@@ -314,7 +294,7 @@ class Server(Service):
         path = self.settings["unixsocket"]
         if path and os.path.exists(path):
             self.log.notice("Removing the unix socket file.")
-        self.log.warning(f"Redis is now ready to exit, bye bye...")
+        self.log.warning("Redis is now ready to exit, bye bye...")
         return None
 
     def _cron_failed(self, failure: Any) -> None:
@@ -372,7 +352,6 @@ class Server(Service):
         """An expired key was met: a master deletes it and tells its replicas."""
         if db.remove(key):
             self.stats.expired += 1
-            self.dirty += 1 if self.propagation.depth == 0 and False else 0
             verb = b"UNLINK" if self.settings["lazyfree-lazy-expire"] else b"DEL"
             self.propagation.also(db.index, verb, key)
             self.saver.changes += 1
@@ -581,8 +560,6 @@ class Server(Service):
             f"Defect while executing {argv[0][:64].decode('latin-1')!r} for {client.addr or 'the master'}: "
             + "".join(traceback.format_exception(error)).replace("\n", " | ")
         )
-        from replicad.errors import err
-
         return err("internal error, see the server's log")
 
     def slow_command(self, client: Client, cmd: Command, argv: Argv, elapsed_ns: int) -> None:
@@ -631,6 +608,7 @@ class Server(Service):
 
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)
+        settings.on_change("dir", directory)
         for old, new in settings["rename-command"] or ():
             cmd = TABLE.pop(old.upper().encode(), None)
             TABLE.pop(old.lower().encode(), None)
@@ -650,44 +628,6 @@ def every_command() -> list[Command]:
         out.append(cmd)
         out.extend({id(sub): sub for sub in cmd.subcommands.values()}.values())
     return out
-
-
-class OpsMeter:
-    """instantaneous_ops_per_sec and its network companions: the mean over the last 16 samples of 100 ms."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[int, int, int, int]] = []
-
-    def sample(self, now_ms: int, commands: int, received: int, sent: int) -> None:
-        """Take a sample."""
-        self._samples.append((now_ms, commands, received, sent))
-        del self._samples[:-17]
-
-    def rates(self) -> tuple[int, float, float]:
-        """(commands per second, input KiB/s, output KiB/s)."""
-        if len(self._samples) < 2:
-            return 0, 0.0, 0.0
-        first, last = self._samples[0], self._samples[-1]
-        seconds = max(last[0] - first[0], 1) / 1000
-        return (
-            max(0, int((last[1] - first[1]) / seconds)),
-            max(0.0, (last[2] - first[2]) / 1024 / seconds),
-            max(0.0, (last[3] - first[3]) / 1024 / seconds),
-        )
-
-
-PROTECTED_MODE = (
-    b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default "
-    b"user. In this mode connections are only accepted from the loopback interface. If you want to connect from external "
-    b"computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command "
-    b"'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is "
-    b"running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make "
-    b"this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration "
-    b"file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server "
-    b"manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password "
-    b"for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting "
-    b"connections from the outside."
-)
 
 
 def _is_loopback(host: str) -> bool:

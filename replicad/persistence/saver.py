@@ -28,6 +28,7 @@ What a participant (``Downstream``) must offer::
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import signal
@@ -51,10 +52,10 @@ def make_backend(settings: Settings) -> Any:
     from twisted.plugin import getPlugins
 
     name = settings["snapshot-backend"]
-    from replicad.persistence.lmdbstore import LmdbFactory
-    from replicad.persistence.rdbfile import RdbFactory
+    from replicad.persistence.lmdbstore import LMDBFactory
+    from replicad.persistence.rdbfile import RDBFileFactory
 
-    for factory in (RdbFactory(), LmdbFactory()):
+    for factory in (RDBFileFactory(), LMDBFactory()):
         if factory.name == name:
             return factory.make(settings)
     for factory in getPlugins(ISnapshotBackendFactory):
@@ -451,18 +452,14 @@ class Saver:
         checksum, compress = server.settings["rdbchecksum"], server.settings["rdbcompression"]
 
         def work() -> None:
-            entries: Any = self.entries() if image_filter is None else iter(())
-            if image_filter is not None and "functions" not in image_filter:
-                document = rdb.encode((), SnapshotInfo(), checksum=checksum, compress=compress)
-            else:
-                document = rdb.encode(entries, info, checksum=checksum, compress=compress)
+            # the dataset holds still in the child, so the oldest version that carries it can be looked up first
+            content, state = (self.entries, info) if image_filter is None else (_nothing, _filtered(info, image_filter))
+            encoder = rdb.Encoder(rdb.required_version(content(), state), checksum=checksum, compress=compress)
+            sizes = {db.index: (len(db), db.deadlines.count) for db in server.databases} if image_filter is None else {}
+            for chunk in encoder.encode(content(), state, sizes):
+                _write_all(out_fd, chunk)
             if target == "disk":
-                for chunk in document:
-                    _write_all(out_fd, chunk)
                 server.log.notice("DB saved on disk")
-            else:
-                for chunk in document:
-                    _write_all(out_fd, chunk)
 
         def done(failure: str | None) -> None:
             self._child_gone()
@@ -544,6 +541,15 @@ class Saver:
         self._image_fd = -1
         self._image = None
         self.participants = []
+
+
+def _nothing() -> Iterator[tuple[int, bytes, Any, int | None]]:
+    return iter(())
+
+
+def _filtered(info: SnapshotInfo, image_filter: frozenset[str]) -> SnapshotInfo:
+    """What of ``info`` goes into an image without keys: functions when they were asked for."""
+    return info if "functions" in image_filter else dataclasses.replace(info, functions=())
 
 
 def _unnamed_file(directory: str) -> int:

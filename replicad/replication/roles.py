@@ -1,0 +1,264 @@
+"""Which role the server plays, and the ties to both sides.
+
+Owns: the change of roles (REPLICAOF, promotion), the list of attached replicas, the ping in the stream, WAIT's count, the
+life of the backlog, what INFO and ROLE say about replication.  Does not own the protocol to a master (``link``,
+``upstream``) or to a replica (``downstream``), nor the bytes (``history``).
+
+A server can be both: it follows ``upstream`` and feeds ``downstreams`` the very same bytes under the same id and offset.
+The rules for ids are the table of the protocol reference, section 7; ``History`` carries them out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from replicad.errors import UNBLOCKED
+from replicad.replication.history import NO_DB, NO_REPLID
+
+if TYPE_CHECKING:
+    from replicad.persistence.interfaces import SnapshotInfo
+    from replicad.replication.downstream import Downstream
+    from replicad.replication.upstream import Upstream
+    from replicad.server import Server
+    from replicad.session import Client
+
+PING = b"*1\r\n$4\r\nping\r\n"
+GETACK = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"
+
+
+class Replication:
+    """The replication state of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.upstream: Upstream | None = None  #: set while the server is a replica
+        self.downstreams: list[Downstream] = []
+        self.sync_full = self.sync_partial_ok = self.sync_partial_err = 0
+        self._last_ping = time.monotonic()
+        self._last_replica_left = time.monotonic()
+        self._getack_asked = False
+        #: The history was restored from a snapshot or inherited: a master may be asked to continue from it.
+        self.can_resume = False
+
+    # -- start and stop
+
+    def start(self) -> None:
+        """The dataset is loaded: follow the configured master."""
+        master = self.server.settings["replicaof"]
+        if master is not None:
+            self._follow(*master)
+        self.server.update_gates()
+
+    def stop(self) -> None:
+        """The server stops: close the link and let the replicas have what is written."""
+        if self.upstream is not None:
+            self.upstream.stop()
+        for replica in list(self.downstreams):
+            replica.finish()
+
+    def restore(self, info: SnapshotInfo, as_replica: bool) -> None:
+        """Take over the replication state that was stored with the dataset."""
+        history = self.server.history
+        if info.replid is None or info.offset < 0:
+            return
+        history.restore(info.replid, info.offset, info.selected_db, as_master=not as_replica)
+        self.can_resume = as_replica
+        self._last_replica_left = time.monotonic()
+        self.server.update_gates()
+
+    def snapshot_state(self) -> tuple[str | None, int, int]:
+        """(replid, offset, selected database) to store with the dataset; (None, -1, -1) when there is nothing to keep."""
+        history = self.server.history
+        if self.upstream is not None:
+            if self.upstream.resumable:
+                return history.replid, history.offset, self.upstream.selected_db
+            return None, -1, -1
+        if history.active:
+            return history.replid, history.offset, max(history.selected_db, 0)
+        return None, -1, -1
+
+    # -- roles
+
+    def follow(self, host: str, port: int, who: str) -> bool:
+        """REPLICAOF host port.  False when that is the master already."""
+        server = self.server
+        if self.upstream is not None and (self.upstream.host, self.upstream.port) == (host, port):
+            server.log.notice(
+                "REPLICAOF would result into synchronization with the master we are already connected with. No operation "
+                "performed."
+            )
+            return False
+        server.propagation.flush()
+        if self.upstream is None:
+            server.blocking.release_all(UNBLOCKED)
+        server.settings.set_internal("replicaof", (host, port))
+        self._follow(host, port)
+        server.log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
+        return True
+
+    def _follow(self, host: str, port: int) -> None:
+        from replicad.replication.upstream import Upstream
+
+        server = self.server
+        selected_db = server.history.selected_db
+        if self.upstream is not None:
+            selected_db = self.upstream.selected_db
+            self.can_resume = self.can_resume or self.upstream.resumable
+            self.upstream.stop()
+        elif server.history.active:
+            server.log.notice(
+                "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able "
+                "to synchronize with the new master with just a partial transfer."
+            )
+            self.can_resume = True
+        self.upstream = Upstream(server, host, port, selected_db if selected_db != NO_DB else 0)
+        server.update_gates()
+        self.upstream.start()
+
+    def promote(self, who: str) -> None:
+        """REPLICAOF NO ONE: become a master under a new id; the old one stays valid up to here."""
+        server = self.server
+        if self.upstream is None:
+            return
+        upstream, self.upstream = self.upstream, None
+        upstream.stop()
+        server.settings.set_internal("replicaof", None)
+        server.history.shift()
+        self.can_resume = False
+        self._last_replica_left = time.monotonic()
+        self.drop_replicas()
+        server.blocking.release_all(UNBLOCKED)
+        server.update_gates()
+        server.log.notice(
+            f"Setting secondary replication ID to {server.history.replid2}, valid up to offset: "
+            f"{server.history.second_offset}. New replication ID is {server.history.replid}"
+        )
+        server.log.notice(f"MASTER MODE enabled (user request from '{who}')")
+
+    def drop_replicas(self) -> None:
+        """Disconnect every replica: the id or the data changed under them.  They come back and ask to continue."""
+        for replica in list(self.downstreams):
+            replica.close("")
+
+    @property
+    def link_up(self) -> bool:
+        """Whether the link to the master streams."""
+        return self.upstream is not None and self.upstream.up
+
+    # -- replicas
+
+    def attach(self, replica: Downstream) -> None:
+        """A connection became a replica (SYNC, PSYNC); a master begins its backlog with the first one."""
+        server = self.server
+        self.downstreams.append(replica)
+        if self.upstream is None and server.history.create_backlog():
+            server.log.notice(
+                f"Replication backlog created, my new replication IDs are '{server.history.replid}' and '{NO_REPLID}'"
+            )
+        server.update_gates()
+
+    def detach(self, replica: Downstream) -> None:
+        """A replica is gone."""
+        if replica in self.downstreams:
+            self.downstreams.remove(replica)
+        self.server.saver.forget(replica)
+        if not self.downstreams:
+            self._last_replica_left = time.monotonic()
+        self.server.update_gates()
+
+    def wake(self, data: bytes) -> None:
+        """The history grew by ``data``: every replica that is up to date can have these very bytes."""
+        for replica in self.downstreams:
+            replica.grew(data)
+
+    # -- the clock
+
+    def tick(self) -> None:
+        """Once a second."""
+        server, settings = self.server, self.server.settings
+        now = time.monotonic()
+        if self.upstream is not None:
+            self.upstream.tick()
+        for replica in list(self.downstreams):
+            replica.tick()
+        if self.upstream is None:
+            if self.downstreams and now - self._last_ping >= settings["repl-ping-replica-period"]:
+                self._last_ping = now
+                server.propagation.write(PING)
+                server.propagation.flush()
+            ttl = settings["repl-backlog-ttl"]
+            if server.history.active and not self.downstreams and ttl and now - self._last_replica_left > ttl:
+                server.log.notice(f"Replication backlog freed after {ttl} seconds without connected replicas.")
+                server.history.free_backlog()
+        server.update_gates()
+
+    # -- acknowledgement
+
+    def too_few(self) -> bool:
+        """Whether min-replicas-to-write is not met."""
+        settings = self.server.settings
+        wanted, max_lag = settings["min-replicas-to-write"], settings["min-replicas-max-lag"]
+        return self.upstream is None and bool(wanted and max_lag) and self.good_replicas() < wanted
+
+    def good_replicas(self) -> int:
+        """Online replicas whose last acknowledgement is at most min-replicas-max-lag seconds old."""
+        max_lag = self.server.settings["min-replicas-max-lag"]
+        return sum(1 for replica in self.downstreams if replica.online and replica.lag_seconds <= max_lag)
+
+    def acknowledged(self, offset: int) -> int:
+        """How many online replicas have acknowledged ``offset``."""
+        return sum(1 for replica in self.downstreams if replica.online and replica.ack_offset >= offset)
+
+    def ask_for_acks(self) -> None:
+        """Put one GETACK into the stream for all clients that wait (WAIT)."""
+        self.server.propagation.write(GETACK)
+        self.server.propagation.flush()
+
+    def ack_arrived(self) -> None:
+        """A replica acknowledged more: clients in WAIT may be satisfied."""
+        for client, waiting in list(self.server.blocking.clients.items()):
+            if waiting.data is not None:
+                offset, wanted = waiting.data
+                count = self.acknowledged(offset)
+                if count >= wanted:
+                    client.unblock(count)
+
+    def wait(self, client: Client, offset: int, wanted: int, timeout_ms: int) -> Any:
+        """WAIT: the number of replicas at ``offset``, at once or when enough have come that far."""
+        count = self.acknowledged(offset)
+        if count >= wanted or client.in_exec:
+            return count
+        value = client.block((), timeout_ms, None, lambda: self.acknowledged(offset))
+        if client.blocked is not None:
+            client.blocked.data = (offset, wanted)
+            self.ask_for_acks()
+        return value
+
+    # -- what others see
+
+    def info_fields(self) -> list[tuple[str, object]]:
+        """The lines of INFO replication, in order (protocol reference, section 15)."""
+        server, history = self.server, self.server.history
+        server.propagation.flush()
+        fields: list[tuple[str, object]] = [("role", "slave" if self.upstream is not None else "master")]
+        if self.upstream is not None:
+            fields += self.upstream.info_fields()
+        fields.append(("connected_slaves", len(self.downstreams)))
+        settings = server.settings
+        if self.upstream is None and settings["min-replicas-to-write"] and settings["min-replicas-max-lag"]:
+            fields.append(("min_slaves_good_slaves", self.good_replicas()))
+        for number, replica in enumerate(self.downstreams):
+            fields.append((f"slave{number}", replica.info_line()))
+        fields += [
+            ("master_failover_state", "no-failover"),
+            ("master_replid", history.replid),
+            ("master_replid2", history.replid2),
+            ("master_repl_offset", history.offset),
+            ("second_repl_offset", history.second_offset),
+            ("repl_backlog_active", int(history.active)),
+            ("repl_backlog_size", history.backlog_size),
+            ("repl_backlog_first_byte_offset", history.first_byte_offset),
+            ("repl_backlog_histlen", history.histlen),
+        ]
+        return fields
