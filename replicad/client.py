@@ -37,6 +37,7 @@ class ClientConnection(Protocol):
     """One connection.  It is the ``Connection`` of its ``Client``."""
 
     client: Client
+    transport: Any  #: TCP, Unix or TLS; all of them can register producers
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -54,7 +55,6 @@ class ClientConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport = self.transport
-        assert transport is not None
         self._write_some = getattr(transport, "writeSomeData", None)
         self.client = Client(self.server, self, _address(transport.getPeer()), _address(transport.getHost()))
         refusal = self.server.client_connected(self.client, transport)
@@ -157,7 +157,6 @@ class ClientConnection(Protocol):
             self._output.append(data)
             self.queued += len(data)
             self._producing = True
-            assert self.transport is not None
             self.transport.registerProducer(self, False)  # calls resumeProducing at once
         else:
             self._output.append(data)
@@ -168,7 +167,6 @@ class ClientConnection(Protocol):
     def resumeProducing(self) -> None:
         """The transport's buffer is empty: hand it the next piece of the queue."""
         transport = self.transport
-        assert transport is not None
         if not self._output:
             self._producing = False
             transport.unregisterProducer()
@@ -231,7 +229,7 @@ class ClientConnection(Protocol):
             self._lost = True
             self._output.clear()
             self.queued = 0
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def resume(self) -> None:
         if (self.client.queue or self.client.closing) and not self._resuming:

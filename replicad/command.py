@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replicad.client import Client
+    from replicad.session import Client
 
 Argv = list[bytes]
 Handler = Callable[["Client", Argv], Any]

@@ -5,8 +5,8 @@ They are 160-bit numbers made with two operations on a running digest d:
 - *mix* data, for things whose order matters:     d = sha1(d xor sha1(data))
 - *xor* data, for things whose order is free:     d = d xor sha1(data)
 
-Encodings do not matter, and neither do the consumer groups of a stream.  Module values are the exception: a real server asks
-the module for a digest, here the stored bytes are mixed, so digests are equal between two servers of ours only.
+Encodings do not matter, and neither do the consumer groups of a stream.  Module values are the exception: a real server
+asks the module for a digest, here the stored bytes are mixed, so digests are equal between two servers of ours only.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _value_number(value: Any, expire_at_ms: int | None, digest: int) -> int:
 def value_digest(value: Any, expire_at_ms: int | None = None, seed: bytes = b"") -> bytes:
     """Return the 20 bytes of DEBUG DIGEST-VALUE of one value.
 
-    Whether the key expires counts, when it does not.  ``seed`` is mixed first; the digest of a whole dataset mixes the key.
+    Whether the key expires counts, when it does not.  ``seed`` is mixed first; in a dataset that is the key.
     """
     return _value_number(value, expire_at_ms, _mix(0, seed) if seed else 0).to_bytes(20, "big")
 
@@ -77,7 +77,7 @@ def value_digest(value: Any, expire_at_ms: int | None = None, seed: bytes = b"")
 class DatasetDigest:
     """The digest of DEBUG DIGEST, built key by key in any order.
 
-    Within one database the digest is the exclusive or over its keys, so a key is taken out again by adding it once more.
+    Within one database the digest is the exclusive or over its keys, so keys can also be taken out again.
     """
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import secrets
 import time
 import traceback
@@ -19,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
 
 import replicad.commands  # noqa: F401  (registers every command)
 from replicad import REDIS_VERSION, __version__
 from replicad.blocking import Blocking
-from replicad.client import ClientFactory
 from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
+from replicad.directive_kinds import ConfigError
 from replicad.errors import PROTECTED_MODE, err
 from replicad.keyspace import Clock, Database, Stats, Trash
+from replicad.listening import CannotListen, Listeners, set_keepalive
 from replicad.log import Log
 from replicad.observe import Monitors, OpsMeter, SlowLog
 from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 #: Deleting expired keys, freeing memory and loading take at most this long in one turn of the reactor.
 SLICE_SECONDS = 0.003
+
+#: Descriptors that are not for clients: listening sockets, the log, snapshots, the link to a master.
+RESERVED_DESCRIPTORS = 32
 
 
 class Server(Service):
@@ -98,7 +102,7 @@ class Server(Service):
         self.errors: dict[bytes, int] = {}
         self.peak_memory = 0
         self.ops = OpsMeter()
-        self._ports: list[Any] = []
+        self.listeners = Listeners(self)
         self._cron: task.LoopingCall | None = None
         self._ticks = 0
         self._expiring = False
@@ -138,7 +142,7 @@ class Server(Service):
 
     def startService(self) -> None:
         """Listen, then load the dataset in slices while clients are told LOADING, then follow a master if configured."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self.log.warning("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
         self.log.warning(
             f"Redis version={REDIS_VERSION}, bits=64, commit=00000000, modified=0, pid={os.getpid()}, just started "
@@ -150,7 +154,11 @@ class Server(Service):
             self.log.warning("Configuration loaded")
         self.log.notice(f"PID: {os.getpid()}")
         os.chdir(self.settings["dir"])
-        self._listen()
+        self._limit_clients()
+        try:
+            self.listeners.open()
+        except CannotListen:
+            raise SystemExit(1) from None
         # A generation-2 collection walks every container of the dataset and stops the server for its length; the dataset
         # has no cycles, and what does have them dies young.
         gc.freeze()
@@ -169,38 +177,21 @@ class Server(Service):
         if self.exit_status:
             os._exit(self.exit_status)
 
-    def _listen(self) -> None:
-        factory = ClientFactory(self)
-        settings = self.settings
-        port, backlog = settings["port"], settings["tcp-backlog"]
-        bound = 0
-        addresses = list(settings["bind"]) or ["*", "::*"]
-        for address in addresses if port else []:
-            optional = address.startswith("-")
-            interface = {"*": "", "::*": "::"}.get(address.lstrip("-"), address.lstrip("-"))
-            try:
-                self._ports.append(self.reactor.listenTCP(port, factory, backlog, interface))
-                bound += 1
-            except (CannotListenError, OSError) as error:
-                if optional or (address in ("*", "::*") and bound):
-                    continue
-                reason = getattr(error, "socketError", error)
-                self.log.warning(f"Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}")
-                self.log.warning(f"Failed listening on port {port} (TCP), aborting.")
-                raise SystemExit(1) from None
-        if port and not bound:
-            self.log.warning(f"Failed listening on port {port} (TCP), aborting.")
-            raise SystemExit(1)
-        path = settings["unixsocket"]
-        if path:
-            if os.path.exists(path):
-                os.unlink(path)
-            mode = settings["unixsocketperm"] or 0o777 & ~_umask()
-            try:
-                self._ports.append(self.reactor.listenUNIX(path, factory, backlog, mode))
-            except (CannotListenError, OSError) as error:
-                self.log.warning(f"Failed opening Unix socket: bind: {getattr(error, 'socketError', error)}")
-                raise SystemExit(1) from None
+    def _limit_clients(self) -> None:
+        """Allow as many descriptors as maxclients needs; lower maxclients when the system does not."""
+        wanted = self.settings["maxclients"] + RESERVED_DESCRIPTORS
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return
+        possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+        if possible < wanted:
+            self.settings.set_internal("maxclients", max(possible - RESERVED_DESCRIPTORS, 1))
+            self.log.warning(
+                f"You requested maxclients of {wanted - RESERVED_DESCRIPTORS} requiring at least {wanted} max file "
+                f"descriptors. Current maximum open files is {possible}. maxclients has been reduced to "
+                f"{self.settings['maxclients']} to compensate for low ulimit."
+            )
 
     def _warn_overcommit(self) -> None:
         try:
@@ -289,11 +280,7 @@ class Server(Service):
         self.replication.stop()
         if self._cron is not None and self._cron.running:
             self._cron.stop()
-        for port in self._ports:
-            port.stopListening()
-        path = self.settings["unixsocket"]
-        if path and os.path.exists(path):
-            self.log.notice("Removing the unix socket file.")
+        self.listeners.close()
         self.log.warning("Redis is now ready to exit, bye bye...")
         return None
 
@@ -408,8 +395,7 @@ class Server(Service):
         if host is not None:
             transport.setTcpNoDelay(True)
             if settings["tcp-keepalive"]:
-                transport.setTcpKeepAlive(True)
-                _keepalive(transport, settings["tcp-keepalive"])
+                set_keepalive(transport, settings["tcp-keepalive"])
         client.authenticated = not password
         client.update_gate()
         self.clients[client.id] = client
@@ -444,7 +430,8 @@ class Server(Service):
     def output_limit(self, client: Client) -> tuple[int, int, int]:
         """(hard, soft, soft seconds) of client-output-buffer-limit for this kind of client."""
         kind = "pubsub" if client.subscriptions else "normal"
-        return self.settings["client-output-buffer-limit"][kind]
+        limits: dict[str, tuple[int, int, int]] = self.settings["client-output-buffer-limit"]
+        return limits[kind]
 
     # -- keyspace hooks
 
@@ -576,8 +563,6 @@ class Server(Service):
             with open("/proc/self/statm") as file:
                 used = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
         except OSError:
-            import resource
-
             used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.peak_memory = max(self.peak_memory, used)
         return used
@@ -604,15 +589,45 @@ class Server(Service):
             self.log.level = Log(value).level
 
         def directory(value: str) -> None:
-            os.chdir(value)
+            try:
+                os.chdir(value)
+            except OSError as error:
+                raise ConfigError(error.strerror or "cannot be entered") from None
+            storage(value)
+
+        def storage(value: Any) -> None:
+            self.backend = make_backend(settings)
+
+        def maxclients(value: int) -> None:
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            if soft != resource.RLIM_INFINITY and value + RESERVED_DESCRIPTORS > soft:
+                self._limit_clients()
+                if settings["maxclients"] != value:
+                    raise ConfigError(
+                        "The operating system is not able to handle the specified number of clients, try with "
+                        f"{settings['maxclients']}"
+                    )
+
+        def logfile(value: str) -> None:
+            self.log.path = value
 
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)
         settings.on_change("dir", directory)
+        settings.on_change("logfile", logfile)
+        settings.on_change("maxclients", maxclients)
+        for name in ("dbfilename", "rdbcompression", "rdbchecksum", "lmdb-path", "snapshot-backend"):
+            settings.on_change(name, storage)
+        for name in ("port", "bind"):
+            settings.on_change(name, lambda value: self.listeners.reopen())
         for old, new in settings["rename-command"] or ():
             cmd = TABLE.pop(old.upper().encode(), None)
             TABLE.pop(old.lower().encode(), None)
-            if cmd is not None and new:
+            if cmd is None:
+                raise SystemExit(f"replicad: rename-command {old}: no such command")
+            if new:
+                if new.upper().encode() in TABLE:
+                    raise SystemExit(f"replicad: rename-command {old} {new}: there is a command of that name")
                 TABLE[new.upper().encode()] = TABLE[new.lower().encode()] = cmd
 
     def _hot_settings(self) -> None:
@@ -632,19 +647,3 @@ def every_command() -> list[Command]:
 
 def _is_loopback(host: str) -> bool:
     return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _keepalive(transport: Any, seconds: int) -> None:
-    """The probe times that Redis derives from tcp-keepalive, where the platform has them."""
-    import socket
-
-    handle = transport.getHandle()
-    for option, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(seconds // 3, 1)), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

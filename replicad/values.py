@@ -14,8 +14,8 @@ stream     :class:`Stream`                      yes
 module     :class:`ModuleValue`                 (opaque)
 ========== ==================================== ==============
 
-Types are told apart with ``type(value) is dict`` and the like; nobody subclasses them.  This module knows nothing of keys,
-expiry, clients or files.
+Types are told apart with ``type(value) is dict`` and the like; nobody subclasses them.  This module knows nothing of
+keys, expiry, clients or files.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ _SMALL = 256
 class SortedSet:
     """Members (bytes) with scores (float), ordered by score and then by member, as a Redis sorted set.
 
-    ``scores`` maps member to score; read it freely, change it only through the methods.  The order is kept beside it: not at
-    all until somebody asks for it while the set is small, as a sorted list up to 256 members, as a ``SortedList`` above.
-    A rank is a position counted from 0 at the lowest score.  Scores are never NaN: the caller refuses those.
+    ``scores`` maps member to score; read it freely, change it only through the methods.  The order is kept beside it:
+    not at all until somebody asks for it while the set is small, as a sorted list up to 256 members, as a
+    ``SortedList`` above.  A rank is a position counted from 0 at the lowest score.  Scores are never NaN: the caller
+    refuses those.
     """
 
     __slots__ = ("_order", "scores")
@@ -269,7 +270,7 @@ class Pending:
 
 
 class Consumer:
-    """A consumer of a group: when it was last seen and last got entries (Unix ms; ``active_time_ms`` is -1 for never)."""
+    """A consumer of a group: when it was last seen and last got entries (Unix ms, -1 for never)."""
 
     __slots__ = ("active_time_ms", "seen_time_ms")
 
@@ -295,9 +296,9 @@ class Consumer:
 class Group:
     """A consumer group.
 
-    ``last_delivered`` is a stream id, ``entries_read`` the logical read counter or None when it is unknown, ``pending`` an
-    id-ordered mapping of ids to :class:`Pending` (a ``SortedDict``, so ``irange`` works), ``consumers`` maps names to
-    :class:`Consumer`.  Who holds an entry is said by ``Pending.consumer`` alone.
+    ``last_delivered`` is a stream id, ``entries_read`` the logical read counter or None when it is unknown, ``pending``
+    an id-ordered mapping of ids to :class:`Pending` (a ``SortedDict``, so ``irange`` works), ``consumers`` maps names
+    to :class:`Consumer`.  Who holds an entry is said by ``Pending.consumer`` alone.
     """
 
     __slots__ = ("consumers", "entries_read", "last_delivered", "pending")
@@ -315,7 +316,7 @@ class Group:
         consumer: bytes | None = None,
         count: int | None = None,
     ) -> list[tuple[StreamId, Pending]]:
-        """Return up to ``count`` pending entries with ``start`` <= id <= ``end``, in order, of one consumer if named."""
+        """Return up to ``count`` entries with ``start`` <= id <= ``end``, in order, of one consumer if named."""
         found: list[tuple[StreamId, Pending]] = []
         if count is not None and count <= 0:
             return found
@@ -352,12 +353,12 @@ class Stream:
     """A Redis stream: entries ordered by id, and consumer groups.
 
     An id is a tuple (milliseconds, sequence), an entry a flat tuple (field, value, field, value, ...).  Ids live in one
-    ascending list and in a dictionary to the fields: appending and looking up cost nothing, ranges are found by bisection,
-    and trimming at the old end only moves a mark until half of the list is stale.
+    ascending list and in a dictionary to the fields: appending and looking up cost nothing, ranges are found by
+    bisection, and trimming at the old end only moves a mark until half of the list is stale.
 
-    ``last_id`` is the greatest id ever added, ``max_deleted_id`` the greatest that XDEL removed, ``entries_added`` counts
-    all entries ever added, ``groups`` maps names to :class:`Group`.  The methods do not touch ``max_deleted_id``, and
-    ``entries_added`` only grows in :meth:`append`.
+    ``last_id`` is the greatest id ever added, ``max_deleted_id`` the greatest that XDEL removed, ``entries_added``
+    counts all entries ever added, ``groups`` maps names to :class:`Group`.  The methods do not touch
+    ``max_deleted_id``, and ``entries_added`` only grows in :meth:`append`.
     """
 
     __slots__ = ("_fields", "_head", "_ids", "entries_added", "groups", "last_id", "max_deleted_id")
@@ -437,9 +438,14 @@ class Stream:
         return bisect(self._ids, entry_id, self._head) - self._head
 
     def range(
-        self, start: StreamId = MIN_STREAM_ID, end: StreamId = MAX_STREAM_ID, count: int | None = None, reverse: bool = False
+        self,
+        start: StreamId = MIN_STREAM_ID,
+        end: StreamId = MAX_STREAM_ID,
+        count: int | None = None,
+        reverse: bool = False,
     ) -> list[tuple[StreamId, Fields]]:
-        """Return up to ``count`` entries with ``start`` <= id <= ``end``, oldest first, newest first when ``reverse``."""
+        """Return up to ``count`` entries with ``start`` <= id <= ``end``, oldest first, newest first when
+        ``reverse``."""
         ids, fields = self._ids, self._fields
         low = bisect_left(ids, start, self._head)
         high = bisect_right(ids, end, low)
@@ -582,6 +588,6 @@ def _scaled(sizes: Iterable[int], count: int, samples: int) -> int:
     if samples <= 0 or samples >= count:
         return sum(sizes)
     total = 0
-    for _, size in zip(range(samples), sizes):
+    for _, size in zip(range(samples), sizes, strict=False):
         total += size
     return total * count // samples

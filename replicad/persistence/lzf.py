@@ -1,25 +1,27 @@
 """LZF, the compression of strings in RDB documents.
 
-Reading must always work, so there is a Python reader for machines without the extension ``python-lzf``.  Writing compressed is
-a choice: without the extension nothing is compressed.
+Reading must always work, so there is a Python reader for machines without the extension ``python-lzf``.  Writing
+compressed is a choice: without the extension nothing is compressed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from typing import Any
 
-_extension: Any
-try:
-    import lzf as _extension
-except ImportError:  # an optional extra, because it has no ready-made wheels
-    _extension = None
+_extension: Any = None
+# An optional extra, because it has no ready-made wheels.
+with contextlib.suppress(ImportError):
+    _extension = importlib.import_module("lzf")
 
 #: Three input bytes expand to at most 264; nothing that claims more needs to be tried, or memory be reserved for it.
 _MAX_EXPANSION = 88
 
 
 def compress(data: bytes) -> bytes | None:
-    """Return ``data`` compressed, None when that does not save at least four bytes or the extension is not installed."""
+    """Return ``data`` compressed, None when that does not save at least four bytes or the extension is not
+    installed."""
     if _extension is None or len(data) <= 4:
         return None
     packed: bytes | None = _extension.compress(data, len(data) - 4)

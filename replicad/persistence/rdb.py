@@ -4,18 +4,20 @@ The same bytes are a snapshot file, the image that a new replica gets, and (one 
 
 Which version a document has
 ----------------------------
-A replica refuses a document that is newer than itself and does not say how old it is, so documents get the oldest version
-that carries the dataset: 9 (Redis 5) for everything but functions and streams with all their counters, which need 10 (Redis 7).
-The number comes first and the streams come later.  Three ways out were considered.  Looking through the dataset first is
-right where the dataset holds still (:func:`required_version`), but a view of a changing dataset can be read only once.  Writing
-10 always shuts out replicas that could have read the image.  A sink that can go back, a file, takes the third: it writes 9,
-the encoder raises the number when it meets a stream, and the first nine bytes are replaced at the end
-(``rewindable=True``, then :attr:`Encoder.magic`); the checksum is made up of two halves for that purpose.
+A replica refuses a document that is newer than itself and does not say how old it is, so
+documents get the oldest version that carries the dataset: 9 (Redis 5) for everything but functions and streams with all
+their counters, which need 10 (Redis 7).  The number comes first and the streams come later.  Three ways out were
+considered.  Looking through the dataset first is right where the dataset holds still (:func:`required_version`), but a
+view of a changing dataset can be read only once.  Writing 10 always shuts out replicas that could have read the image.
+A sink that can go back, a file, takes the third: it writes 9, the encoder raises the number when it meets a stream, and
+the first nine bytes are replaced at the end (``rewindable=True``, then :attr:`Encoder.magic`); the checksum is made up
+of two halves for that purpose.
 
 How a document is read
 ----------------------
-:class:`Decoder` is fed pieces of any size and returns the entries that are complete.  The loop over plain strings, which most
-keys are, is written out in one place without a call; everything else goes through the readers in ``rdb_read``.
+:class:`Decoder` is fed pieces of any size and returns the entries that are complete.  The loop
+over plain strings, which most keys are, is written out in one place without a call; everything else goes through the
+readers in ``rdb_read``.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any
 
 import anycrc
 
-from ..values import Entry, SortedSet, Stream
+from ..values import Entry, ModuleValue, SortedSet, Stream
 from .interfaces import DamagedSnapshot, SnapshotInfo
 from .lzf import compress as compress_string
 from .rdb_compact import Corrupt
@@ -76,11 +78,11 @@ def required_version(entries: Iterable[Entry], info: SnapshotInfo) -> int:
 class Encoder:
     """Writes one RDB document.
 
-    ``version`` is the version to write (6 to 11), None for the oldest one that will do: 10 with functions, else 9, in which
-    streams lose their counters (greatest deleted id, entries added, entries read by groups) and nothing else.  With
-    ``rewindable`` the version is raised to 10 when the first stream comes along, and the sink must replace the first nine bytes
-    of the document with ``magic`` after the last chunk.  ``checksum`` off writes 0, which readers take as "not computed".
-    ``compress`` allows LZF for values and elements above 20 bytes.
+    ``version`` is the version to write (6 to 11), None for the oldest one that will do: 10 with functions, else 9, in
+    which streams lose their counters (greatest deleted id, entries added, entries read by groups) and nothing else.
+    With ``rewindable`` the version is raised to 10 when the first stream comes along, and the sink must replace the
+    first nine bytes of the document with ``magic`` after the last chunk.  ``checksum`` off writes 0, which readers take
+    as "not computed".  ``compress`` allows LZF for values and elements above 20 bytes.
 
     After :meth:`encode` has ended, ``version`` and ``magic`` say what was written and ``keys`` how many keys.
     """
@@ -107,9 +109,9 @@ class Encoder:
     ) -> Iterator[bytes]:
         """Yield the document in chunks of about 128 KB (a single huge string makes a bigger one).
 
-        ``sizes`` maps database indexes to (keys, keys with expiry) where they are known beforehand; readers use them to make
-        room.  A key must not come twice in a database and a collection must not be empty: real servers die of the one and
-        drop the other.  Raises ValueError for what the fixed version cannot carry.
+        ``sizes`` maps database indexes to (keys, keys with expiry) where they are known beforehand; readers use them to
+        make room.  A key must not come twice in a database and a collection must not be empty: real servers die of the
+        one and drop the other.  Raises ValueError for what the fixed version cannot carry.
         """
         if self._fixed is None:
             self.version = STREAM_VERSION if info.functions else PLAIN_VERSION
@@ -224,12 +226,13 @@ class Decoder:
     """Reads one RDB document from pieces of any size.
 
     Versions 1 to 12 with every type and encoding.  What this server has no place for is left out: idle times and access
-    frequencies, data of modules beside the keys, the cluster's slot hints, scripts of old servers, and the times at which
-    single hash fields expire (their master deletes them when the time has come).  Empty collections are passed over.  Keys that
-    have expired are returned like others.
+    frequencies, data of modules beside the keys, the cluster's slot hints, scripts of old servers, and the times at
+    which single hash fields expire (their master deletes them when the time has come).  Empty collections are passed
+    over.  Keys that have expired are returned like others.
 
-    ``bytes_read`` counts the bytes that were understood, ``finished`` is True after the last one, and ``unused`` then holds
-    what came after it.  Errors are DamagedSnapshot without a path; afterwards every call raises the same error again.
+    ``bytes_read`` counts the bytes that were understood, ``finished`` is True after the last one, and ``unused`` then
+    holds what came after it.  Errors are DamagedSnapshot without a path; afterwards every call raises the same error
+    again.
     """
 
     def __init__(self) -> None:
@@ -460,12 +463,12 @@ class Decoder:
 
 def _read_magic(magic: bytes) -> int:
     if magic[:6] == b"VALKEY" and magic[6:].isdigit():
-        raise Corrupt(f"RDB version {int(magic[6:])} of Valkey is not supported, the newest that is read is {NEWEST_VERSION}")
+        raise Corrupt(f"Valkey's RDB version {int(magic[6:])} is not supported, the newest is {NEWEST_VERSION}")
     if magic[:5] != b"REDIS" or not magic[5:].isdigit():
         raise Corrupt("this is not an RDB document")
     version = int(magic[5:])
     if not 1 <= version <= NEWEST_VERSION:
-        raise Corrupt(f"RDB version {version} is not supported, the newest that is read is {NEWEST_VERSION}")
+        raise Corrupt(f"RDB version {version} is not supported, the newest is {NEWEST_VERSION}")
     return version
 
 
@@ -495,20 +498,22 @@ def encode_value(value: Any, version: int = STREAM_VERSION, compressed: bool = F
 def dump_payload(value: Any, version: int | None = None) -> bytes:
     """Return what DUMP answers for ``value``: type, value, version, checksum.
 
-    The version is the lowest that allows the type (readers only demand that it is not above their own), unless it is given.
+    The version is the lowest that allows the type (readers only demand that it is not above their own), unless it is
+    given.
     """
     kind = type(value)
     if version is None:
-        version = STREAM_VERSION if kind is Stream else 8 if kind is SortedSet else 9 if value_type(value, 9) == 7 else 6
+        version = {Stream: STREAM_VERSION, SortedSet: 8, ModuleValue: 8}.get(kind, 6)
     data = encode_value(value, version) + version.to_bytes(2, "little")
-    return data + _crc.calc(data).to_bytes(8, "little")
+    crc: int = _crc.calc(data)
+    return data + crc.to_bytes(8, "little")
 
 
 def load_payload(payload: bytes) -> Any:
     """Return the value in a DUMP payload.
 
-    Raises PayloadFooterError when version or checksum are wrong, and DamagedSnapshot when the value does not decode, is an
-    empty collection, or is followed by more bytes.
+    Raises PayloadFooterError when version or checksum are wrong, and DamagedSnapshot when the value does not decode, is
+    an empty collection, or is followed by more bytes.
     """
     if len(payload) < 10:
         raise PayloadFooterError("payload is too short")

@@ -1,14 +1,16 @@
 """The compact containers that real servers keep small collections in: byte strings inside an RDB document.
 
-Readers for ziplist, listpack, intset and zipmap, which return plain lists of bytes (an integer element is its decimal text), and
-a writer for listpacks, because streams have no other form.  A reader refuses whatever does not fit together with
-:class:`Corrupt`; it takes a complete container and never reads outside of it.
+Readers for ziplist, listpack, intset and zipmap, which return plain lists of bytes (an integer element is its decimal
+text), and a writer for listpacks, because streams have no other form.  A reader refuses whatever does not fit together
+with :class:`Corrupt`; it takes a complete container and never reads outside of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from struct import Struct, error as struct_error
+from itertools import pairwise
+from struct import Struct
+from struct import error as struct_error
 
 _u16 = Struct("<H").unpack_from
 _u32 = Struct("<I").unpack_from
@@ -72,16 +74,16 @@ def read_listpack(data: bytes) -> list[bytes]:
             append(data[start:stop])
         elif first == 0xF1:
             stop = position + 3
-            append(b"%d" % _i16(data, position + 1))
+            append(b"%d" % _i16(data, position + 1)[0])
         elif first == 0xF2:
             stop = position + 4
             append(b"%d" % int.from_bytes(data[position + 1 : stop], "little", signed=True))
         elif first == 0xF3:
             stop = position + 5
-            append(b"%d" % _i32(data, position + 1))
+            append(b"%d" % _i32(data, position + 1)[0])
         elif first == 0xF4:
             stop = position + 9
-            append(b"%d" % _i64(data, position + 1))
+            append(b"%d" % _i64(data, position + 1)[0])
         else:
             raise Corrupt("listpack has an element of an unknown kind")
         size = stop - position
@@ -138,13 +140,13 @@ def read_ziplist(data: bytes) -> list[bytes]:
                 raise Corrupt("ziplist has an entry of an unknown kind")
             append(data[start:position])
         elif first == 0xC0:
-            append(b"%d" % _i16(data, position + 1))
+            append(b"%d" % _i16(data, position + 1)[0])
             position += 3
         elif first == 0xD0:
-            append(b"%d" % _i32(data, position + 1))
+            append(b"%d" % _i32(data, position + 1)[0])
             position += 5
         elif first == 0xE0:
-            append(b"%d" % _i64(data, position + 1))
+            append(b"%d" % _i64(data, position + 1)[0])
             position += 9
         elif first == 0xF0:
             append(b"%d" % int.from_bytes(data[position + 1 : position + 4], "little", signed=True))
@@ -177,7 +179,7 @@ def read_intset(data: bytes) -> list[bytes]:
     if len(data) != 8 + width * count:
         raise Corrupt("intset has a wrong size")
     numbers = Struct(f"<{count}{letter}").unpack_from(data, 8)
-    if any(low >= high for low, high in zip(numbers, numbers[1:])):
+    if any(low >= high for low, high in pairwise(numbers)):
         raise Corrupt("intset is not in order")
     return [b"%d" % number for number in numbers]
 

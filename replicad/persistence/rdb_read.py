@@ -1,9 +1,9 @@
 """Reading single values of an RDB document from bytes that arrive in pieces.
 
-The readers are generators over a :class:`Source`.  A reader that needs more bytes yields, and goes on where it stopped when the
-source has them.  That was chosen over the simpler "try again from the start of the key": a set of a million members would be
-read again and again while it arrives, or would have to be read in one go that stops the server.  Every wait asks for exactly
-the bytes that are needed next, so a key is complete with its last byte and never later.
+The readers are generators over a :class:`Source`.  A reader that needs more bytes yields, and goes on where it stopped
+when the source has them.  That was chosen over the simpler "try again from the start of the key": a set of a million
+members would be read again and again while it arrives, or would have to be read in one go that stops the server.  Every
+wait asks for exactly the bytes that are needed next, so a key is complete with its last byte and never later.
 
 Nothing is reserved for what a length claims before the bytes are there.  What is wrong is reported as
 :class:`~replicad.persistence.rdb_compact.Corrupt`, near ``source.pos``.
@@ -18,14 +18,15 @@ from typing import Any
 
 from ..values import Consumer, Group, ModuleValue, Pending, SortedSet, Stream, StreamId
 from .lzf import decompress
-from .rdb_compact import Corrupt, read_intset, read_listpack, read_zipmap, read_ziplist
+from .rdb_compact import Corrupt, read_intset, read_listpack, read_ziplist, read_zipmap
 from .rdb_write import encode_length
 
 _double = Struct("<d").unpack_from
 _i64 = Struct("<q").unpack_from
 _id = Struct(">QQ").unpack_from
 
-#: No string can be longer: 2**40 bytes are more than any server holds, so a longer one is damage and not worth waiting for.
+#: No string can be longer: 2**40 bytes are more than any server holds, so a longer one is damage and not worth waiting
+#: for.
 _MAX_STRING = 2**40
 _U64 = 2**64 - 1
 
@@ -36,7 +37,8 @@ Reader = Generator[None, None, Any]
 class Source:
     """The bytes that were received and not yet read: ``buf`` from ``pos`` on.
 
-    ``base`` is the position of ``buf[0]`` in the document.  ``needed`` is how many bytes from ``pos`` on the reader waits for.
+    ``base`` is the position of ``buf[0]`` in the document.  ``needed`` is how many bytes from ``pos`` on the reader
+    waits for.
     """
 
     __slots__ = ("base", "buf", "needed", "pos")
@@ -190,7 +192,7 @@ def _plain_hash(source: Source) -> Reader:
         step = min(count - done, 1024)
         flat: list[bytes] = []
         yield from read_strings(source, step * 2, flat.append)
-        found.update(zip(flat[::2], flat[1::2]))
+        found.update(zip(flat[::2], flat[1::2], strict=True))
         done += step
         if len(found) != done:
             raise Corrupt("hash has a field twice")
@@ -251,7 +253,7 @@ def _zset(scores: dict[bytes, float], count: int) -> SortedSet:
 def _pairs(elements: list[bytes]) -> dict[bytes, bytes]:
     if len(elements) % 2:
         raise Corrupt("container has an element without its partner")
-    found = dict(zip(elements[::2], elements[1::2]))
+    found = dict(zip(elements[::2], elements[1::2], strict=True))
     if len(found) * 2 != len(elements):
         raise Corrupt("container has a field or member twice")
     return found
@@ -275,7 +277,7 @@ def _to_zset(elements: list[bytes]) -> SortedSet:
 def _to_hash_without_times(elements: list[bytes]) -> dict[bytes, bytes]:
     if len(elements) % 3:
         raise Corrupt("hash has a field without its partners")
-    found = dict(zip(elements[::3], elements[1::3]))
+    found = dict(zip(elements[::3], elements[1::3], strict=True))
     if len(found) * 3 != len(elements):
         raise Corrupt("hash has a field twice")
     return found
@@ -406,7 +408,7 @@ def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes]) -> None
             if flags & 2:
                 start = position + 3
                 stop = start + width
-                fields = tuple(part for pair in zip(shared, elements[start:stop]) for part in pair)
+                fields = tuple(part for pair in zip(shared, elements[start:stop], strict=True) for part in pair)
             else:
                 start = position + 4
                 stop = start + 2 * int(elements[position + 3])
@@ -460,8 +462,8 @@ def _group(source: Source, stream: Stream, form: int) -> Reader:
 def _estimate_read(stream: Stream, entry_id: StreamId) -> int | None:
     """Return how many entries were read up to ``entry_id`` in a stream of the first form, None when that is unknown.
 
-    That form does not say which entries were deleted, so a real server takes it that none were: the number is known at both
-    ends of the stream and unknown in between.
+    That form does not say which entries were deleted, so a real server takes it that none were: the number is known at
+    both ends of the stream and unknown in between.
     """
     size = len(stream)
     if not size or entry_id == stream.last_id:

@@ -1,7 +1,7 @@
 """Writing single values of an RDB document.
 
-Collections are always written in their plain form (types 1, 2, 4 and 5): every real server reads it and makes its own compact
-form of it, so there is nothing to gain from choosing one here.  Streams have no plain form.
+Collections are always written in their plain form (types 1, 2, 4 and 5): every real server reads it and makes its own
+compact form of it, so there is nothing to gain from choosing one here.  Streams have no plain form.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _double = Struct("<d").pack
 _i64 = Struct("<q").pack
 _id = Struct(">QQ").pack
 
-#: Elements of a collection that are put together before they are handed on; bounds both memory and the time of one step.
+#: Elements of a collection that are put together before they are handed on; bounds both memory and the time of one
+#: step.
 _STEP = 512
 _NODE_ENTRIES = 100
 _NODE_BYTES = 4096
@@ -54,7 +55,8 @@ def encode_integer(number: int) -> bytes | None:
 
 
 def encode_string(text: bytes, compressed: bool = False) -> bytes:
-    """Return ``text`` as an RDB string: as an integer where it is one, else LZF when asked and worth it, else as it is."""
+    """Return ``text`` as an RDB string: as an integer where it is one, else LZF when asked and worth it, else as it
+    is."""
     size = len(text)
     if size < 12:
         number = canonical_integer(text)
@@ -70,7 +72,8 @@ def encode_string(text: bytes, compressed: bool = False) -> bytes:
 
 
 def _strings(items: Iterable[bytes], compressed: bool) -> Iterator[bytes]:
-    """Yield the codings of ``items``, some hundred together.  Elements are not turned into integers: it costs more time."""
+    """Yield the codings of ``items``, some hundred together.  Elements are not turned into integers: it costs more
+    time."""
     lengths = LENGTHS
     iterator = iter(items)
     while batch := tuple(islice(iterator, _STEP)):
@@ -161,7 +164,11 @@ def _node(entries: list[tuple[StreamId, Fields]], compressed: bool) -> bytes:
     for (milliseconds, sequence), fields in entries:
         same = fields[::2] == shared
         parts = fields[1::2] if same else fields
-        elements += (integer(2 if same else 0), integer(_signed(milliseconds - node_ms)), integer(_signed(sequence - node_seq)))
+        elements += (
+            integer(2 if same else 0),
+            integer(_signed(milliseconds - node_ms)),
+            integer(_signed(sequence - node_seq)),
+        )
         if not same:
             elements.append(integer(len(fields) // 2))
         elements += map(text, parts)

@@ -1,7 +1,7 @@
 """The backend ``rdb``: the snapshot is an RDB file, which real servers and their tools read too.
 
-The file is written beside its place under a temporary name and renamed over the old one when it is complete and on disk, so
-there is always one whole file, whenever the machine stops.
+The file is written beside its place under a temporary name and renamed over the old one when it is complete and on
+disk, so there is always one whole file, whenever the machine stops.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class RDBFileBackend:
     def load(self) -> tuple[SnapshotInfo, Iterator[Entry]]:
         """Open the file and read up to the first key.  See :class:`ISnapshotBackend`."""
         try:
-            file = open(self.path, "rb")  # noqa: SIM115 - the iterator closes it
+            file = open(self.path, "rb")
         except FileNotFoundError:
             raise NoSnapshot(f"there is no file {self.path}") from None
         entries = self._read(file)
