@@ -251,7 +251,7 @@ class LMDBBackend:
         name = b""
         try:
             with (
-                lmdb.open(self.path, subdir=False, map_size=length, lock=False, readonly=True, max_dbs=0) as environment,
+        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot for another file than was written."""
                 environment.begin() as transaction,
             ):
                 cursor = transaction.cursor()
