@@ -27,7 +27,7 @@ Place = tuple[int, bytes]
 class Waiting:
     """Why and until when one client is blocked.  ``on_timeout`` is the reply when time is up."""
 
-    __slots__ = ("argv", "attempt", "db", "on_timeout", "places", "timer", "data")
+    __slots__ = ("argv", "attempt", "data", "db", "on_timeout", "places", "timer")
 
     def __init__(
         self, db: Database, places: list[Place], attempt: Callable[[bytes], Any] | None, on_timeout: Any, argv: list[bytes]

@@ -50,8 +50,26 @@ class Command:
     """One row of the table.  ``calls``, ``usec``, ``rejected`` and ``failed`` feed INFO commandstats."""
 
     __slots__ = (
-        "name", "fn", "arity", "least", "most", "flags", "keys", "find_keys", "group", "since", "categories", "gate",
-        "subcommands", "container", "summary", "syntax", "calls", "usec", "rejected", "failed",
+        "arity",
+        "calls",
+        "categories",
+        "container",
+        "failed",
+        "find_keys",
+        "flags",
+        "fn",
+        "gate",
+        "group",
+        "keys",
+        "least",
+        "most",
+        "name",
+        "rejected",
+        "since",
+        "subcommands",
+        "summary",
+        "syntax",
+        "usec",
     )  # fmt: skip
 
     def __init__(

@@ -7,6 +7,7 @@ quantifiers where that keeps a pattern like ``a*a*a*a*b`` from taking exponentia
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 _MAX_CACHED = 256
@@ -15,12 +16,12 @@ _MAX_CACHED = 256
 def match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
     """Whether all of ``text`` matches ``pattern``."""
     if len(pattern) > 4096:
-        return _compile.__wrapped__(pattern, nocase)(text)
+        return bool(_compile.__wrapped__(pattern, nocase)(text))
     return _compile(pattern, nocase)(text)
 
 
 @lru_cache(_MAX_CACHED)
-def _compile(pattern: bytes, nocase: bool):  # type: ignore[no-untyped-def]
+def _compile(pattern: bytes, nocase: bool) -> Callable[[bytes], bool]:
     if pattern == b"*":
         return lambda text: True
     if not any(c in pattern for c in b"*?[\\") and not nocase:

@@ -407,7 +407,7 @@ class Database:
 
         On a replica with nothing but expired keys one of them is returned, as Redis does it.
         """
-        for attempt in range(100):
+        for _ in range(100):
             key = self._any_key()
             if key is None or self.peek(key) is not None:
                 return key

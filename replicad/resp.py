@@ -37,7 +37,7 @@ Replies               its elements one after another, no frame (SUBSCRIBE a b)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import hiredis
@@ -92,6 +92,9 @@ NO_REPLY = NoReply()
 #: The client waits; its reply comes later through ``client.unblock``.
 BLOCKED = NoReply()
 
+#: A tuple of bytes as an array of bulk strings, in C.
+pack: Callable[[tuple[bytes, ...]], bytes] = hiredis.pack_command
+
 _NULL2 = b"$-1\r\n"
 _NULL3 = b"_\r\n"
 
@@ -101,7 +104,7 @@ def encode_command(argv: Sequence[bytes]) -> bytes:
     if len(argv) == 3:  # 185 ns instead of 255: every plain SET comes this way
         a, b, c = argv
         return b"*3\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(a), a, len(b), b, len(c), c)
-    return hiredis.pack_command(tuple(argv))
+    return pack(tuple(argv))
 
 
 def encoded_length(argv: Sequence[bytes]) -> int:
@@ -149,7 +152,7 @@ def encode(value: Any, resp: int) -> bytes:
     if value is None:
         return _NULL2 if resp == 2 else _NULL3
     if kind is tuple:
-        return hiredis.pack_command(value) if value else b"*0\r\n"
+        return pack(value) if value else b"*0\r\n"
     if kind is list:
         return b"*%d\r\n" % len(value) + b"".join([encode(item, resp) for item in value])
     return _encode_rare(value, kind, resp)
@@ -194,7 +197,7 @@ class RequestReader:
     authenticated hold (10 arguments of 16 KB).  ``pending`` is the number of bytes of the command that is not complete.
     """
 
-    __slots__ = ("_reader", "_tail", "_scan", "max_bulk", "pending", "restricted")
+    __slots__ = ("_reader", "_scan", "_tail", "max_bulk", "pending", "restricted")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False) -> None:
         self._reader = hiredis.Reader()
@@ -331,7 +334,7 @@ class _Scanner:
     looked at; payloads are skipped.  ``count`` is the number of arguments, 0 or less for an empty command.
     """
 
-    __slots__ = ("_line", "_lengths", "_limits", "_raw", "_skip", "_unauthenticated", "count", "left")
+    __slots__ = ("_lengths", "_limits", "_line", "_raw", "_skip", "_unauthenticated", "count", "left")
 
     def __init__(self, max_bulk: int, max_arguments: int, unauthenticated: bool = False) -> None:
         self._limits = (max_bulk, max_arguments)

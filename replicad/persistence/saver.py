@@ -3,10 +3,10 @@
 Owns: SAVE, BGSAVE, save points, the forked child, and the full-synchronisation images.  Does not own the formats (``rdb``)
 nor the places (backends), nor what a replica is told (``replication.downstream``).
 
-The child.  ``fork`` gives a point-in-time view for the price of one system call (5-8 ms per 370 MB), and the second core does
-the work.  The child only encodes and writes; it calls no reactor, closes every descriptor that is not its own (else a client
-of a killed parent would hang on the child's copy of the socket) and leaves by ``os._exit``.  It reports through a pipe, whose
-end of file is also how the parent learns that it died.  One child runs at a time, as in Redis.
+The child.  ``fork`` gives a point-in-time view for the price of one system call (5-8 ms per 370 MB), and the second
+core does the work.  The child only encodes and writes; it calls no reactor, closes every descriptor that is not its own
+(else a client of a killed parent would hang on the child's copy of the socket) and leaves by ``os._exit``.  It reports
+through a pipe, whose end of file is also how the parent learns that it died.  One child runs at a time, as in Redis.
 
 One image for many.  A replica that needs a full synchronisation is handed to ``request_image``.  All replicas that wait when
 an image starts share it.  The image is the dataset at the offset of that instant; the replica's cursor into the history
