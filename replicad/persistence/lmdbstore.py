@@ -221,7 +221,7 @@ class LMDBBackend:
         return next(entries), entries
 
     def _check(self) -> int:
-        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot if it was tampered with."""
+        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot when the file is not as written."""
         try:
             file = open(self.path, "rb")
         except FileNotFoundError:
@@ -251,8 +251,8 @@ class LMDBBackend:
         name = b""
         try:
             with (
-        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot for another file than was written."""
-                environment.begin() as transaction,
+                lmdb.open(self.path, subdir=False, map_size=length, lock=False, readonly=True, max_dbs=0) as opened,
+                opened.begin() as transaction,
             ):
                 cursor = transaction.cursor()
                 if not cursor.first() or cursor.key() != _INFO_KEY:
