@@ -222,7 +222,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is touched
+                preexec_fn=_die_with_parent,  # one system call, no lock is touched
             )
         if wait:
             self.wait_ready()
