@@ -7,8 +7,6 @@ does, how replication works (``replication.roles``), how a snapshot is taken (``
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import resource
 import secrets
@@ -18,36 +16,27 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet import task
-from twisted.internet.defer import Deferred
 
 import replicad.commands  # noqa: F401  (registers every command)
-from replicad import REDIS_VERSION, __version__
 from replicad.blocking import Blocking
 from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
 from replicad.directive_kinds import ConfigError
 from replicad.errors import PROTECTED_MODE, err
 from replicad.keyspace import Clock, Database, Stats, Trash
-from replicad.listening import CannotListen, Listeners, set_keepalive
+from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
+from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
 from replicad.observe import Monitors, OpsMeter, SlowLog
-from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
-from replicad.persistence.loader import Loader
 from replicad.persistence.saver import Saver, make_backend
 from replicad.propagation import Propagation
 from replicad.pubsub import PubSub
 from replicad.replication.history import History
 from replicad.replication.roles import Replication
 from replicad.session import Client
+from replicad.timekeeping import Timekeeper
 
 if TYPE_CHECKING:
     from replicad.config import Settings
-
-#: Deleting expired keys, freeing memory and loading take at most this long in one turn of the reactor.
-SLICE_SECONDS = 0.003
-
-#: Descriptors that are not for clients: listening sockets, the log, snapshots, the link to a master.
-RESERVED_DESCRIPTORS = 32
 
 
 class Server(Service):
@@ -64,6 +53,7 @@ class Server(Service):
 
         self.clock = Clock()
         self.clock.now_ms = int(time.time() * 1000)
+        self.timekeeper = Timekeeper(self)
         self.stats = Stats()
         self.trash = Trash()
         self.databases = [self.new_database(index) for index in range(settings["databases"])]
@@ -103,13 +93,7 @@ class Server(Service):
         self.peak_memory = 0
         self.ops = OpsMeter()
         self.listeners = Listeners(self)
-        self._cron: task.LoopingCall | None = None
-        self._ticks = 0
-        self._expiring = False
-        self._reclaiming = False
-        self._stopping = False
-        self._save_at_stop: bool | None = None  # SHUTDOWN SAVE / NOSAVE; None means: as the save points say
-        self.exit_status = 0
+        self.lifecycle = Lifecycle(self)
         self.executable = "twistd"
         self._apply_settings()
 
@@ -121,7 +105,7 @@ class Server(Service):
     def new_database(self, index: int) -> Database:
         """An empty database with this server's hooks (also for a dataset that is loaded aside)."""
         db = Database(index, self.clock, self.stats, self.trash)
-        db.expire = self._expire_found
+        db.expire = self.timekeeper.expire_found
         db.on_touched = self._touched
         return db
 
@@ -140,238 +124,16 @@ class Server(Service):
 
     # -- start and stop
 
+    # -- start and stop
+
     def startService(self) -> None:
-        """Listen, then load the dataset in slices while clients are told LOADING, then follow a master if configured."""
+        """Twisted starts the service."""
         super().startService()  # type: ignore[no-untyped-call]
-        self.log.warning("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
-        self.log.warning(
-            f"Redis version={REDIS_VERSION}, bits=64, commit=00000000, modified=0, pid={os.getpid()}, just started "
-            f"(replicad {__version__})"
-        )
-        if self.settings.path is None:
-            self.log.warning("Warning: no config file specified, using the default config.")
-        else:
-            self.log.warning("Configuration loaded")
-        self.log.notice(f"PID: {os.getpid()}")
-        os.chdir(self.settings["dir"])
-        self._limit_clients()
-        try:
-            self.listeners.open()
-        except CannotListen:
-            raise SystemExit(1) from None
-        # A generation-2 collection walks every container of the dataset and stops the server for its length; the dataset
-        # has no cycles, and what does have them dies young.
-        gc.freeze()
-        gc.set_threshold(10_000, 10, 1_000_000)
-        self.log.warning(f"Server started, Redis version {REDIS_VERSION}")
-        self._warn_overcommit()
-        atexit.register(self._exit)
-        self.reactor.addSystemEventTrigger("before", "shutdown", self._shutdown)
-        self._cron = task.LoopingCall(self.cron)
-        self._cron.clock = self.reactor
-        self._cron.start(0.1, now=False).addErrback(self._cron_failed)
-        self._load()
+        self.lifecycle.start()
 
-    def _exit(self) -> None:
-        """twistd always leaves with 0 when the reactor was stopped; a refused start must not look like success."""
-        if self.exit_status:
-            os._exit(self.exit_status)
-
-    def _limit_clients(self) -> None:
-        """Allow as many descriptors as maxclients needs; lower maxclients when the system does not."""
-        wanted = self.settings["maxclients"] + RESERVED_DESCRIPTORS
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft == resource.RLIM_INFINITY or soft >= wanted:
-            return
-        possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
-        if possible < wanted:
-            self.settings.set_internal("maxclients", max(possible - RESERVED_DESCRIPTORS, 1))
-            self.log.warning(
-                f"You requested maxclients of {wanted - RESERVED_DESCRIPTORS} requiring at least {wanted} max file "
-                f"descriptors. Current maximum open files is {possible}. maxclients has been reduced to "
-                f"{self.settings['maxclients']} to compensate for low ulimit."
-            )
-
-    def _warn_overcommit(self) -> None:
-        try:
-            with open("/proc/sys/vm/overcommit_memory") as file:
-                if file.read().strip() == "0":
-                    self.log.warning(
-                        "WARNING overcommit_memory is set to 0! Background save may fail under low memory condition. To "
-                        "fix this issue add 'vm.overcommit_memory = 1' to /etc/sysctl.conf and then reboot or run the "
-                        "command 'sysctl vm.overcommit_memory=1' for this to take effect."
-                    )
-        except OSError:
-            pass
-
-    def _load(self) -> None:
-        try:
-            info, entries = self.backend.load()
-        except NoSnapshot:
-            self._ready()
-            return
-        except (DamagedSnapshot, OSError) as error:
-            self._refuse(error)
-            return
-        self.loading = True
-        self.load_progress = {"start": int(time.time())}
-        self.update_gates()
-        started = time.perf_counter()
-        replica = self.settings["replicaof"] is not None
-
-        def done(keys: int, expired: int) -> None:
-            self.loading = False
-            self.functions = info.functions
-            self.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
-            self.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
-            gc.freeze()
-            self.replication.restore(info, replica)
-            self._ready()
-
-        now_ms = int(time.time() * 1000)
-        loader = Loader(self.call_later, entries, self.databases, None if replica else now_ms, done, self._refuse)
-        loader.start()
-
-    def _refuse(self, error: Exception) -> None:
-        """Do not start on a snapshot that cannot be read, and do not touch it either."""
-        self.log.warning(f"Fatal error loading the DB: {error}. Exiting.")
-        self._save_at_stop = False
-        self.exit_status = 1
-        self.call_later(0, self.reactor.stop)
-
-    def _ready(self) -> None:
-        self.update_gates()
-        self.saver.loaded()
-        if self.settings["port"]:
-            self.log.notice(f"The server is now ready to accept connections on port {self.settings['port']}")
-        if self.settings["unixsocket"]:
-            self.log.notice(f"The server is now ready to accept connections at {self.settings['unixsocket']}")
-        self.log.notice("Ready to accept connections")
-        self.replication.start()
-
-    def shutdown(self, save: bool | None) -> None:
-        """SHUTDOWN [SAVE|NOSAVE]: save as asked, then stop the process.  Raises OSError when the save failed."""
-        self.log.warning("User requested shutdown...")
-        self._save_for_stop(save)
-        self._save_at_stop = False
-        self.reactor.stop()
-
-    def _save_for_stop(self, save: bool | None) -> None:
-        wanted = bool(self.settings["save"]) if save is None else save
-        self.saver.abandon()
-        if wanted and not self.loading:
-            self.log.notice("Saving the final RDB snapshot before exiting.")
-            self.saver.save()
-
-    def _shutdown(self) -> Deferred[None] | None:
-        """Before the reactor stops (SIGTERM, SIGINT, SHUTDOWN): save, tell the replicas everything, close."""
-        if self._stopping:
-            return None
-        self._stopping = True
-        if self._save_at_stop is None:
-            self.log.warning("Received SIGTERM scheduling shutdown...")
-            try:
-                self._save_for_stop(None)
-            except OSError as error:
-                self.log.warning(f"Error trying to save the DB, but shutting down all the same: {error}")
-                self.exit_status = 1
-        self.propagation.flush()
-        self.replication.stop()
-        if self._cron is not None and self._cron.running:
-            self._cron.stop()
-        self.listeners.close()
-        self.log.warning("Redis is now ready to exit, bye bye...")
-        return None
-
-    def _cron_failed(self, failure: Any) -> None:
-        self.log.warning(f"Defect in the clock, the server goes on without it: {failure.getTraceback()}")
-
-    # -- the clock
-
-    def cron(self) -> None:
-        """Ten times a second: time, expiry, memory; once a second: clients, replication, save points."""
-        self.clock.now_ms = int(time.time() * 1000)
-        self._ticks += 1
-        if not self._expiring:
-            self._expire_slice()
-        self.reclaim()
-        if self.pause_until_ms and self.clock.now_ms >= self.pause_until_ms:
-            self.unpause()
-        self.ops.sample(self.clock.now_ms, self.commands_processed, self.net_input, self.net_output)
-        self.saver.tick()
-        if self._ticks % 10 == 0:
-            self.replication.tick()
-            self._check_clients()
-        if self._ticks % 50 == 0 and self.log.level <= 1:
-            replicas = len(self.replication.downstreams)
-            normal = len(self.clients) - replicas
-            for db in self.databases:
-                if size := len(db):
-                    self.log.verbose(f"DB {db.index}: {size} keys ({db.deadlines.count} volatile)")
-            self.log.verbose(f"{normal} clients connected ({replicas} slaves), {self.memory()} bytes in use")
-        self.propagation.flush()
-
-    def _expire_slice(self) -> None:
-        """Delete keys whose time has come, for a few milliseconds, and come back at once when more are due."""
-        self._expiring = False
-        if not self.active_expire or self.replication.upstream is not None or self.loading or self.paused(True):
-            return
-        self.clock.now_ms = int(time.time() * 1000)
-        until = time.perf_counter() + SLICE_SECONDS
-        for db in self.databases:
-            if not db.deadlines.count:
-                continue
-            while due := db.deadlines.due(self.clock.now_ms, 64):
-                for key in due:
-                    self._expire_found(db, key)
-                    self.propagation.done(db.index, (), False)
-                if time.perf_counter() > until:
-                    self._expiring = True
-                    break
-        self.propagation.flush()
-        if self.blocking.ready:
-            self.blocking.serve()
-        if self._expiring:
-            self.call_later(0.001, self._expire_slice)
-
-    def _expire_found(self, db: Database, key: bytes) -> None:
-        """An expired key was met: a master deletes it and tells its replicas."""
-        if db.remove(key):
-            self.stats.expired += 1
-            verb = b"UNLINK" if self.settings["lazyfree-lazy-expire"] else b"DEL"
-            self.propagation.also(db.index, verb, key)
-            self.saver.changes += 1
-
-    def reclaim(self) -> None:
-        """Free dead collections in slices."""
-        self._reclaiming = False
-        if len(self.trash):
-            until = time.perf_counter() + SLICE_SECONDS
-            while self.trash.reclaim(2000):
-                if time.perf_counter() > until:
-                    if not self._reclaiming:
-                        self._reclaiming = True
-                        self.call_later(0.001, self.reclaim)
-                    return
-
-    def _check_clients(self) -> None:
-        timeout = self.settings["timeout"]
-        now = time.monotonic()
-        for client in list(self.clients.values()):
-            check = getattr(client.connection, "check_soft_limit", None)
-            if check is not None and client.connection.queued:
-                check()
-            if (
-                timeout
-                and now - client.last_interaction > timeout
-                and client.replica is None
-                and not client.is_master
-                and client.blocked is None
-                and not client.subscriptions
-            ):
-                self.log.verbose("Closing idle client")
-                client.connection.abort()
+    def shutdown(self, save: bool | None, now: bool = False, force: bool = False, client: Client | None = None) -> None:
+        """SHUTDOWN, see ``Lifecycle.shutdown``."""
+        self.lifecycle.shutdown(save, now, force, client)
 
     # -- clients
 
@@ -497,7 +259,7 @@ class Server(Service):
             deny |= ANY
         self.deny = deny
         for db in self.databases:
-            db.expire = None if following else self._expire_found
+            db.expire = None if following else self.timekeeper.expire_found
         self.propagation.active = self.history.active and not following
 
     def too_few_replicas(self) -> bool:
@@ -601,7 +363,7 @@ class Server(Service):
         def maxclients(value: int) -> None:
             soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
             if soft != resource.RLIM_INFINITY and value + RESERVED_DESCRIPTORS > soft:
-                self._limit_clients()
+                self.lifecycle.limit_clients()
                 if settings["maxclients"] != value:
                     raise ConfigError(
                         "The operating system is not able to handle the specified number of clients, try with "

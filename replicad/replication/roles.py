@@ -210,8 +210,17 @@ class Replication:
         """How many online replicas have acknowledged ``offset``."""
         return sum(1 for replica in self.downstreams if replica.online and replica.ack_offset >= offset)
 
+    def behind(self) -> int:
+        """How many online replicas have not acknowledged everything yet."""
+        if self.upstream is not None:
+            return 0
+        offset = self.server.stream_offset()
+        return sum(1 for replica in self.downstreams if replica.online and replica.ack_offset < offset)
+
     def ask_for_acks(self) -> None:
         """Put one GETACK into the stream for all clients that wait (WAIT)."""
+        if not any(replica.online for replica in self.downstreams):
+            return
         self.server.propagation.write(GETACK)
         self.server.propagation.flush()
 

@@ -1,0 +1,136 @@
+"""What happens by itself as time passes.
+
+Owns: the clock tick (ten times a second), the deletion of expired keys, the return of memory, idle clients.  Each piece of
+work is a slice of a few milliseconds; when more is left it comes back in a later turn of the reactor.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import task
+
+from replicad.keyspace import Database
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+
+#: Deleting expired keys and freeing memory take at most this long in one turn of the reactor.
+SLICE_SECONDS = 0.003
+
+
+class Timekeeper:
+    """The recurring work of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._loop = task.LoopingCall(self.tick)
+        self._loop.clock = server.reactor
+        self._ticks = 0
+        self._expiring = False
+        self._reclaiming = False
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._loop.start(0.1, now=False).addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _failed(self, failure: Any) -> None:
+        """A defect in one tick must not end all the others."""
+        server = self.server
+        server.log.warning(f"Defect in the clock: {failure.getTraceback()}")
+        server.call_later(1, self.start)
+
+    def tick(self) -> None:
+        """Ten times a second: time, expiry, memory; once a second: clients, replication, save points."""
+        server = self.server
+        server.clock.now_ms = int(time.time() * 1000)
+        self._ticks += 1
+        if not self._expiring:
+            self._expire_slice()
+        self.reclaim()
+        if server.pause_until_ms and server.clock.now_ms >= server.pause_until_ms:
+            server.unpause()
+        server.ops.sample(server.clock.now_ms, server.commands_processed, server.net_input, server.net_output)
+        server.saver.tick()
+        if self._ticks % 10 == 0:
+            server.replication.tick()
+            self._check_clients()
+        if self._ticks % 50 == 0 and server.log.level <= 1:
+            replicas = len(server.replication.downstreams)
+            normal = len(server.clients) - replicas
+            for db in server.databases:
+                if size := len(db):
+                    server.log.verbose(f"DB {db.index}: {size} keys ({db.deadlines.count} volatile)")
+            server.log.verbose(f"{normal} clients connected ({replicas} slaves), {server.memory()} bytes in use")
+        server.propagation.flush()
+
+    def _expire_slice(self) -> None:
+        """Delete keys whose time has come, for a few milliseconds, and come back at once when more are due."""
+        server = self.server
+        self._expiring = False
+        if not server.active_expire or server.replication.upstream is not None or server.loading or server.paused(True):
+            return
+        server.clock.now_ms = int(time.time() * 1000)
+        until = time.perf_counter() + SLICE_SECONDS
+        for db in server.databases:
+            if not db.deadlines.count:
+                continue
+            while due := db.deadlines.due(server.clock.now_ms, 64):
+                for key in due:
+                    self.expire_found(db, key)
+                    server.propagation.done(db.index, (), False)
+                if time.perf_counter() > until:
+                    self._expiring = True
+                    break
+        server.propagation.flush()
+        if server.blocking.ready:
+            server.blocking.serve()
+        if self._expiring:
+            server.call_later(2 * SLICE_SECONDS, self._expire_slice)
+
+    def expire_found(self, db: Database, key: bytes) -> None:
+        """An expired key was met: a master deletes it and tells its replicas."""
+        server = self.server
+        if db.remove(key):
+            server.stats.expired += 1
+            verb = b"UNLINK" if server.settings["lazyfree-lazy-expire"] else b"DEL"
+            server.propagation.also(db.index, verb, key)
+            server.saver.changes += 1
+
+    def reclaim(self) -> None:
+        """Free dead collections in slices."""
+        server = self.server
+        self._reclaiming = False
+        if len(server.trash):
+            until = time.perf_counter() + SLICE_SECONDS
+            while server.trash.reclaim(2000):
+                if time.perf_counter() > until:
+                    if not self._reclaiming:
+                        self._reclaiming = True
+                        server.call_later(2 * SLICE_SECONDS, self.reclaim)
+                    return
+
+    def _check_clients(self) -> None:
+        server = self.server
+        timeout = server.settings["timeout"]
+        now = time.monotonic()
+        for client in list(server.clients.values()):
+            check = getattr(client.connection, "check_soft_limit", None)
+            if check is not None and client.connection.queued:
+                check()
+            if (
+                timeout
+                and now - client.last_interaction > timeout
+                and client.replica is None
+                and not client.is_master
+                and client.blocked is None
+                and not client.subscriptions
+            ):
+                server.log.verbose("Closing idle client")
+                client.connection.abort()
