@@ -1,0 +1,614 @@
+"""One attached replica: its state, its image, its place in the history.
+
+Owns: REPLCONF, the answer to SYNC and PSYNC, sending the image and the stream, the replica's acknowledgements, the
+limits after which it is cut. Does not own the connection (``client``: it is handed over once PSYNC was read), making
+the image (``saver``), the bytes of the stream (``history``) or the list of replicas (``roles``).
+
+A replica has no queue of stream bytes. It is a cursor into the shared history; what it has not taken yet is its lag,
+and the output limit is a limit on the lag. A replica that is up to date gets the very bytes that were just appended,
+written at once. One that is not becomes a pull producer: each time the transport has sent everything it asks for the
+next piece, first of the image, then of the history.
+
+The life of a replica::
+
+    WAIT_BGSAVE --image begins--> SEND_BULK --image sent--> ONLINE       full synchronisation
+         (a file is sent when it is complete, so with a disk image the replica waits until its end)
+    ONLINE                                                               partial: at once
+
+After an image with an end mark nothing may be sent until the first acknowledgement: a real replica would take the
+bytes behind the mark for a part of the image.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.internet.interfaces import IPullProducer
+from zope.interface import implementer
+
+from replicad.command import Argv, Command, lookup
+from replicad.errors import NOT_INTEGER, SYNTAX, ProtocolError, ReplyError, clean, err
+from replicad.replication.history import Cursor
+from replicad.replication.link import show
+from replicad.resp import NO_REPLY, OK
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+    from replicad.session import Client
+
+WAIT_BGSAVE = "wait_bgsave"
+SEND_BULK = "send_bulk"
+ONLINE = "online"
+GONE = "gone"
+
+#: Pieces of the stream and of the image.
+_PIECE = 64 * 1024
+_IMAGE_PIECE = 256 * 1024
+#: Bytes of a streamed image that may wait in one replica.
+_ENOUGH = 1024 * 1024
+
+_NO_LINK = ReplyError(b"NOMASTERLINK Can't SYNC while not connected with my master")
+_NO_EOF = err("Filtered replica requires EOF capability")
+_FAILOVER_MASTER = err("PSYNC FAILOVER can't be sent to a master.")
+_FAILOVER_REPLID = err("PSYNC FAILOVER replid must match my replid.")
+_NO_KEYSPACE = err("Replica can't interact with the keyspace")
+_NOT_A_FLAG = err("value is out of range, value must between 0 and 1")
+
+
+@dataclass(slots=True)
+class ReplicaOptions:
+    """What a connection said about itself with REPLCONF before it asked for the stream."""
+
+    port: int = 0
+    ip: str = ""
+    capa_eof: bool = False
+    capa_psync2: bool = False
+    rdb_only: bool = False
+    image_filter: frozenset[str] | None = None
+
+
+def options_of(client: Client) -> ReplicaOptions:
+    """Return the options of a connection; the same object each time."""
+    found: ReplicaOptions = client.extra.setdefault("replica", ReplicaOptions())
+    return found
+
+
+def replconf(client: Client, argv: Argv) -> Any:
+    """The command REPLCONF, from a future replica, a replica or anybody. Raises ReplyError."""
+    if len(argv) % 2 == 0:
+        raise SYNTAX
+    options = options_of(client)
+    for name, value in zip(argv[1::2], argv[2::2], strict=True):
+        option = name.lower()
+        if option == b"listening-port":
+            options.port = _integer(value)
+        elif option == b"ip-address":
+            if len(value) >= 256:
+                raise err(b"REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(value))
+            options.ip = show(value)
+        elif option == b"capa":
+            if value.lower() == b"eof":
+                options.capa_eof = True
+            elif value.lower() == b"psync2":
+                options.capa_psync2 = True
+        elif option == b"ack":
+            if client.replica is not None and value.isdigit():
+                client.replica.acked(int(value[:20]))
+            return NO_REPLY
+        elif option == b"getack":
+            return NO_REPLY
+        elif option == b"rdb-only":
+            number = _integer(value)
+            if number not in (0, 1):
+                raise _NOT_A_FLAG
+            options.rdb_only = bool(number)
+        elif option == b"rdb-filter-only":
+            words = value.split()
+            for word in words:
+                if word.lower() != b"functions":
+                    raise err(clean(b"Unsupported rdb-filter-only option: %b" % word))
+            options.image_filter = frozenset(word.decode().lower() for word in words)
+        else:
+            raise err(clean(b"Unrecognized REPLCONF option: %b" % name))
+    return OK
+
+
+def sync(client: Client, argv: Argv) -> Any:
+    """The commands SYNC and PSYNC: the connection becomes a replica. Raises ReplyError.
+
+    The answer is written in the next turn of the reactor, behind the replies to commands that came in one piece with
+    this one.
+    """
+    server = client.server
+    if client.replica is not None:
+        return NO_REPLY
+    asked: tuple[str, int] | None = None
+    if argv[0].upper() == b"PSYNC":
+        asked = (show(argv[1]), _integer(argv[2]))
+        if len(argv) > 3 and argv[3].upper() == b"FAILOVER":
+            _take_over_role(client, asked[0])
+    if server.replication.upstream is not None and not server.replication.link_up:
+        raise _NO_LINK
+    options = options_of(client)
+    if options.image_filter is not None and not options.capa_eof:
+        raise _NO_EOF
+    replica = Downstream(server, client, options, asked)
+    client.replica = replica
+    client.update_gate()
+    server.log.notice(f"Replica {replica.name} asks for synchronization")
+    server.call_later(0, replica.begin)
+    return NO_REPLY
+
+
+def _take_over_role(client: Client, replid: str) -> None:
+    """PSYNC ... FAILOVER: our master hands its role to us."""
+    server = client.server
+    if server.replication.upstream is None:
+        raise _FAILOVER_MASTER
+    if replid.lower() != server.history.replid:
+        raise _FAILOVER_REPLID
+    server.log.notice(f"Failover request received for replid {replid}.")
+    server.replication.promote(server.describe(client))
+
+
+def _integer(value: bytes) -> int:
+    digits = value[1:] if value[:1] == b"-" else value
+    if not digits.isdigit() or len(digits) > 19:
+        raise NOT_INTEGER
+    return int(value)
+
+
+@implementer(IPullProducer)
+class Downstream:
+    """One replica. ``asked`` is (replid, offset) of its PSYNC, None when it sent SYNC."""
+
+    def __init__(self, server: Server, client: Client, options: ReplicaOptions, asked: tuple[str, int] | None) -> None:
+        self.server = server
+        self.client = client
+        self.options = options
+        self.asked = asked
+        self.state = WAIT_BGSAVE
+        self.ack_offset = 0
+        #: The stream flows. False while the image is sent, and after a mark until the first acknowledgement.
+        self.streaming = False
+        self.cursor: Cursor | None = None
+        peer = client.addr.rpartition(":")[0].strip("[]")
+        self.ip = options.ip or peer
+        self.port = options.port
+        self._ack_at = time.monotonic()
+        self._progress_at = self._ack_at
+        self._soft_since = 0.0
+        self._hard = 0
+        self._lines: deque[bytes] = deque()
+        self._chunks: deque[bytes] = deque()
+        self._chunk_bytes = 0
+        self._mark = b""
+        self._image_given = False
+        self._fd = -1
+        self._fd_position = 0
+        self._fd_size = 0
+        self._producing = False
+        # The connection of a replica is always one of ours, with a transport.
+        self._connection: Any = client.connection
+        self._transport: Any = None
+        self._write_some: Any = None
+
+    # -- what others see
+
+    @property
+    def name(self) -> str:
+        """``ip:port`` for the log."""
+        return f"{self.ip}:{self.port or '<unknown-replica-port>'}"
+
+    @property
+    def capa_eof(self) -> bool:
+        """The replica understands an image with an end mark."""
+        return self.options.capa_eof
+
+    @property
+    def image_filter(self) -> frozenset[str] | None:
+        """Which part of the dataset it wants; None: all of it."""
+        return self.options.image_filter
+
+    @property
+    def online(self) -> bool:
+        """The image (if any) was sent."""
+        return self.state == ONLINE
+
+    @property
+    def lag_seconds(self) -> int:
+        """Seconds since the last acknowledgement, 0 before it is online."""
+        return int(time.monotonic() - self._ack_at) if self.state == ONLINE else 0
+
+    def info_line(self) -> str:
+        """The value of ``slaveN`` in INFO."""
+        return f"ip={self.ip},port={self.port},state={self.state},offset={self.ack_offset},lag={self.lag_seconds}"
+
+    # -- the beginning
+
+    def begin(self) -> None:
+        """Answer PSYNC or SYNC."""
+        if self.state == GONE or self.client.closing:
+            return
+        if self._connection.queued:
+            self.server.call_later(0.005, self.begin)
+            return
+        server = self.server
+        self._transport = self._connection.transport
+        self._write_some = getattr(self._transport, "writeSomeData", None)
+        self._connection.take_over(self._received)
+        if hasattr(self._transport, "setTcpNoDelay"):
+            self._transport.setTcpNoDelay(not server.settings["repl-disable-tcp-nodelay"])
+        server.propagation.flush()
+        replication, history = server.replication, server.history
+        if self.asked is not None:
+            replid, offset = self.asked
+            decision = history.can_continue(replid, offset, self.name)
+            for level, text in decision.reason:
+                (server.log.warning if level == "warning" else server.log.notice)(text)
+            if decision.accepted:
+                replication.sync_partial_ok += 1
+                self.cursor = history.cursor_at(offset - 1)
+                self._set_online()
+                self.streaming = True
+                replication.attach(self)
+                replid_word = b" " + history.replid.encode() if self.options.capa_psync2 else b""
+                self._send(b"+CONTINUE" + replid_word + b"\r\n")
+                return
+            if not replid.startswith("?"):
+                replication.sync_partial_err += 1
+        replication.sync_full += 1
+        replication.attach(self)
+        server.saver.request_image(self)
+
+    def _set_online(self) -> None:
+        self.state = ONLINE
+        self._ack_at = time.monotonic()
+        self.server.update_gates()
+
+    # -- the image (called by the saver)
+
+    def image_begins(self, offset: int, target: str) -> None:
+        """The dataset stands at ``offset``: announce it, and keep what follows."""
+        history = self.server.history
+        if not self.options.rdb_only:
+            try:
+                self.cursor = history.cursor_at(offset)
+            except LookupError as error:
+                self.server.log.warning(f"Replica {self.name} cannot follow the snapshot: {error}")
+                self._abort()
+                return
+        head = b""
+        if self.asked is not None:
+            head = b"+FULLRESYNC %b %d\r\n" % (history.replid.encode(), offset)
+        if target == "socket":
+            self.state = SEND_BULK
+            self._mark = os.urandom(20).hex().encode()
+            head += b"$EOF:%b\r\n" % self._mark
+        self._progress_at = time.monotonic()
+        if head:
+            self._send(head)
+
+    def image_file(self, fd: int, size: int) -> None:
+        """The complete image; we close ``fd``."""
+        if self.state == GONE:
+            os.close(fd)
+            return
+        self.state = SEND_BULK
+        self._fd, self._fd_position, self._fd_size = fd, 0, size
+        self._send(b"$%d\r\n" % size)
+
+    def image_chunk(self, data: bytes) -> None:
+        """The next bytes of a streamed image."""
+        if self.state == GONE:
+            return
+        self._chunks.append(data)
+        self._chunk_bytes += len(data)
+        self._produce()
+
+    def image_ready(self) -> bool:
+        """Whether another chunk is welcome."""
+        return self.state == GONE or self._chunk_bytes < _ENOUGH
+
+    def image_ended(self) -> None:
+        """All chunks were given."""
+        if self.state == GONE:
+            return
+        self._chunks.append(self._mark)
+        self._chunk_bytes += len(self._mark)
+        self._image_given = True
+        self._produce()
+
+    def image_failed(self, reason: str) -> None:
+        """There will be no (complete) image."""
+        if self.state == GONE:
+            return
+        self.server.log.warning(f"{reason} (replica {self.name})")
+        if self.state == WAIT_BGSAVE and self.cursor is None and self._transport is not None:
+            self._lines.append(b"-ERR " + reason.encode() + b"\r\n")
+            self.close("")
+        else:
+            self._abort()
+
+    def _file_sent(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+        if self._snapshot_only():
+            return
+        self._set_online()
+        self.streaming = True
+        self._succeeded()
+
+    def _mark_sent(self) -> None:
+        self._image_given = False
+        if self._snapshot_only():
+            return
+        self.server.log.notice(
+            f"Streamed RDB transfer with replica {self.name} succeeded (socket). Waiting for REPLCONF ACK from slave to "
+            "enable streaming"
+        )
+        self._set_online()
+
+    def _succeeded(self) -> None:
+        self.server.log.notice(f"Synchronization with replica {self.name} succeeded")
+
+    def _snapshot_only(self) -> bool:
+        """A client that wants nothing but the snapshot has it now."""
+        if not self.options.rdb_only:
+            return False
+        self.server.log.warning(
+            f"RDB transfer completed, rdb only replica ({self.name}) should be disconnected asap"
+        )
+        self.server.call_later(0, self.close, "")
+        return True
+
+    # -- sending
+
+    def grew(self, data: bytes) -> None:
+        """The history grew by ``data``."""
+        cursor = self.cursor
+        if cursor is None or self.state == GONE:
+            return
+        if self._producing or not self.streaming:
+            if self._hard and cursor.lag > self._hard:
+                self._check_limits()
+            return
+        if self._write_some is not None and cursor.lag == len(data):
+            taken = self._write_some(data)
+            if isinstance(taken, int):  # otherwise the transport is broken; it will notice by itself
+                self.server.net_output += taken
+                cursor.advance(taken)
+                if taken == len(data):
+                    return
+        self._produce()
+
+    def _send(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._produce()
+
+    def _produce(self) -> None:
+        if not self._producing and self.state != GONE:
+            self._producing = True
+            # Without streaming the transport asks at once for the first piece.
+            self._transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything: give it the next piece."""
+        piece = self._next_piece()
+        if piece:
+            self._progress_at = time.monotonic()
+            self.server.net_output += len(piece)
+            self._transport.write(piece)
+        elif self._producing:
+            self._producing = False
+            self._transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; ``lost`` follows."""
+        self._producing = False
+
+    def _next_piece(self) -> bytes:
+        if self._lines:
+            piece = b"".join(self._lines)
+            self._lines.clear()
+            return piece
+        if self._fd >= 0:
+            left = self._fd_size - self._fd_position
+            if left > 0:
+                try:
+                    piece = os.pread(self._fd, min(left, _IMAGE_PIECE), self._fd_position)
+                except OSError as error:
+                    piece = b""
+                    self.server.log.warning(f"Read error sending DB to replica: {error.strerror}")
+                if not piece:
+                    self.server.call_later(0, self._abort)
+                    return b""
+                self._fd_position += len(piece)
+                return piece
+            self._file_sent()
+        if self._chunks:
+            piece = self._chunks.popleft()
+            self._chunk_bytes -= len(piece)
+            if self._chunk_bytes < _ENOUGH:
+                self.server.saver.pull()
+            return piece
+        if self._image_given:
+            self._mark_sent()
+        if self.streaming and self.cursor is not None:
+            return self.cursor.read(_PIECE)
+        return b""
+
+    # -- receiving
+
+    def _received(self, data: bytes) -> None:
+        """Bytes from the replica: acknowledgements, newlines, nothing else."""
+        if self.state == GONE:
+            return
+        server, client = self.server, self.client
+        server.net_input += len(data)
+        client.last_interaction = time.monotonic()
+        try:
+            commands = self._connection.reader.feed(data)
+        except ProtocolError as error:
+            server.log.verbose(
+                f"Protocol error ({error.text.decode('latin-1')}) from client: {server.describe(client)}"
+            )
+            self._abort()
+            return
+        for argv in commands:
+            name = argv[0].upper()
+            if name == b"REPLCONF" and len(argv) > 2 and argv[1].upper() in (b"ACK", b"GETACK"):
+                replconf(client, argv)
+            elif name not in (b"PSYNC", b"SYNC"):
+                self._disconnect(lookup(argv), argv)
+                return
+
+    def check_command(self, cmd: Command, argv: Argv) -> Any:
+        """A command of a replica reached the ordinary loop (it came in one piece with PSYNC)."""
+        if cmd.name in (b"psync", b"sync"):
+            return None
+        if cmd.name == b"replconf" and len(argv) > 2 and argv[1].upper() in (b"ACK", b"GETACK"):
+            return None
+        self._refuse(cmd, argv)
+
+    def _refuse(self, cmd: Command | None, argv: Argv) -> NoReturn:
+        self._disconnect(cmd, argv)
+        raise _NO_KEYSPACE
+
+    def _disconnect(self, cmd: Command | None, argv: Argv) -> None:
+        log, name = self.server.log, show(argv[0].lower())
+        if cmd is not None and cmd.key_positions(argv):
+            log.warning(
+                "== CRITICAL == This master is sending an error to its replica: 'Replica can't interact with the "
+                f"keyspace' after processing the command '{name}'"
+            )
+        log.warning(
+            f"Replica generated a reply to command '{name}', disconnecting it: {self.server.describe(self.client)}"
+        )
+        self._abort()
+
+    def acked(self, offset: int) -> None:
+        """REPLCONF ACK."""
+        if self.state == GONE:
+            return
+        self._ack_at = time.monotonic()
+        if offset > self.ack_offset:
+            self.ack_offset = offset
+        if self._image_given and not self._chunks and not self._lines:
+            # The replica was faster than our transport's report that everything is sent.
+            self._mark_sent()
+        if self.state == ONLINE and not self.streaming and not self.options.rdb_only:
+            self.streaming = True
+            self._succeeded()
+            self._produce()
+        self.server.replication.ack_arrived()
+
+    # -- limits and time
+
+    def tick(self) -> None:
+        """Once a second."""
+        server, now = self.server, time.monotonic()
+        if self.state == WAIT_BGSAVE and self._transport is not None and not self._producing:
+            self._send(b"\n")
+        timeout = server.settings["repl-timeout"]
+        if self.state == ONLINE and self.asked is not None and now - self._last_seen() > timeout:
+            server.log.warning(f"Disconnecting timedout replica (streaming sync): {self.name}")
+            self._abort()
+        elif self.state == SEND_BULK and self._mark and self._producing and now - self._progress_at > timeout:
+            server.log.warning(f"Disconnecting timedout replica (full sync): {self.name}")
+            self._abort()
+        else:
+            self._check_limits()
+
+    def _last_seen(self) -> float:
+        return max(self._ack_at, self.client.last_interaction)
+
+    def _check_limits(self) -> None:
+        """client-output-buffer-limit replica: the hard limit at once, the soft one after its seconds."""
+        server, cursor = self.server, self.cursor
+        hard, soft, seconds = server.settings["client-output-buffer-limit"]["replica"]
+        # A limit below the backlog would cut replicas that the backlog could serve.
+        self._hard = max(hard, server.history.backlog_size) if hard else 0
+        if cursor is None or self.state == GONE:
+            return
+        over = bool(self._hard) and cursor.lag > self._hard
+        if soft and cursor.lag > soft:
+            now = time.monotonic()
+            if not self._soft_since:
+                self._soft_since = now
+            over = over or now - self._soft_since > seconds
+        else:
+            self._soft_since = 0.0
+        if over:
+            server.log.warning(
+                f"Client {server.describe(self.client)} scheduled to be closed ASAP for overcoming of output buffer "
+                "limits."
+            )
+            self._abort()
+
+    # -- the end
+
+    def close(self, reason: str) -> None:
+        """Let it go: what was said so far is still sent. ``reason`` goes to the log when there is one."""
+        if self.state == GONE:
+            return
+        if reason:
+            self.server.log.notice(f"Closing the connection with replica {self.name}: {reason}")
+        lines = b"".join(self._lines)
+        self._leave()
+        if self._transport is None:
+            self._connection.close()
+            return
+        if self._producing:
+            self._producing = False
+            self._transport.unregisterProducer()
+        if lines:
+            self._transport.write(lines)
+        self._connection.close()
+        # A replica that takes nothing must not keep the connection open for ever.
+        self.server.call_later(5, self._connection.abort)
+
+    def finish(self) -> None:
+        """The server stops: hand the transport all that is left, then close."""
+        if self.state == GONE:
+            return
+        if self.streaming and self.cursor is not None and not self._lines:
+            rest = self.cursor.read(max(self.cursor.lag, 1))
+            if rest:
+                taken = 0
+                if not self._producing and self._write_some is not None:
+                    result = self._write_some(rest)
+                    taken = result if isinstance(result, int) else 0
+                if taken < len(rest):
+                    self._lines.append(rest[taken:])
+        self.close("")
+
+    def _abort(self) -> None:
+        if self.state != GONE:
+            self.server.log.warning(f"Connection with replica {self.name} lost.")
+            self._leave()
+            self._connection.abort()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self.state != GONE:
+            self.server.log.warning(f"Connection with replica {self.name} lost.")
+            self._leave()
+
+    def _leave(self) -> None:
+        self.state = GONE
+        self.streaming = False
+        if self.cursor is not None:
+            self.cursor.close()
+            self.cursor = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._chunks.clear()
+        self._chunk_bytes = 0
+        self._lines.clear()
+        self.server.replication.detach(self)

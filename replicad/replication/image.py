@@ -1,0 +1,168 @@
+"""A snapshot on its way from a master into the server.
+
+Owns: the dataset aside that a new image is decoded into, the file without a name that holds it until then, and the
+exchange with the running dataset. Does not own the connection it comes from (``upstream``).
+
+The running dataset is not touched before a whole image, checksum included, has been decoded. So a truncated or
+damaged image costs nothing but time. Redis flushes first, which needs half the memory at the peak; a replica that
+loses its data to a broken transfer was judged the worse of the two.
+
+``repl-diskless-load`` decides where the bytes go. ``disabled``: into a file first, decoded when it is complete, so
+that a slow master costs no memory. ``on-empty-db`` (when nothing is stored) and ``swapdb``: decoded as they come.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
+from replicad.persistence.rdb import Decoder
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+
+_PIECE = 64 * 1024
+#: Decoding takes at most this long in one turn of the reactor.
+_SLICE_SECONDS = 0.004
+
+
+class Image:
+    """One image. ``direct``: decode the bytes as they come. Raises OSError when there is no place for the file."""
+
+    def __init__(self, server: Server, *, direct: bool) -> None:
+        self._server = server
+        self._decoder = Decoder()
+        self._file: IO[bytes] | None = None
+        self.direct = direct
+        self.databases = [server.new_database(db.index) for db in server.databases]
+        self.keys = 0
+        self.size = 0
+        #: All bytes were received; what is left is our own work.
+        self.complete = False
+        self._abandoned = False
+        self._announced = False
+        if not direct:
+            self._file = tempfile.TemporaryFile(prefix="temp-sync-", dir=os.curdir)
+
+    @property
+    def info(self) -> SnapshotInfo:
+        """What the image says about itself."""
+        return self._decoder.info
+
+    @property
+    def loaded_bytes(self) -> int:
+        """How much of the image is decoded."""
+        return self._decoder.bytes_read
+
+    def received(self, data: bytes) -> None:
+        """Take the next bytes. Raises OSError (the file) or DamagedSnapshot (decoded directly)."""
+        self.size += len(data)
+        if self._file is not None:
+            self._file.write(data)
+        else:
+            self._decode(data)
+
+    def load(self, done: Callable[[Exception | None], None], each_slice: Callable[[], None]) -> None:
+        """All bytes are here: decode the rest in slices, then call ``done`` with None or what is wrong.
+
+        ``each_slice`` is called after each slice. Neither is called after ``abandon``.
+        """
+        self.complete = True
+        if self._file is None:
+            self._finish(done)
+            return
+        try:
+            self._file.flush()
+            self._file.seek(0)
+        except OSError as error:
+            done(error)
+            return
+        self._slice(done, each_slice)
+
+    def _slice(self, done: Callable[[Exception | None], None], each_slice: Callable[[], None]) -> None:
+        if self._abandoned:
+            return
+        file = self._file
+        assert file is not None
+        until = time.perf_counter() + _SLICE_SECONDS
+        try:
+            while time.perf_counter() < until:
+                data = file.read(_PIECE)
+                if not data:
+                    self._finish(done)
+                    return
+                self._decode(data)
+        except (DamagedSnapshot, OSError) as error:
+            done(error)
+            return
+        each_slice()
+        self._server.call_later(0, self._slice, done, each_slice)
+
+    def _decode(self, data: bytes) -> None:
+        databases = self.databases
+        entries = self._decoder.feed(data)
+        for index, key, value, at_ms in entries:
+            if index >= len(databases):
+                raise DamagedSnapshot(
+                    "",
+                    self._decoder.bytes_read,
+                    f"it holds database {index}, this server has {len(databases)} databases",
+                )
+            databases[index].load(key, value, at_ms)
+        self.keys += len(entries)
+        if entries and not self._announced:
+            self._announce()
+
+    def _announce(self) -> None:
+        """The lines that Redis logs when it has read the head of a snapshot."""
+        self._announced = True
+        info, log = self._decoder.info, self._server.log
+        if info.redis_version:
+            log.notice(f"Loading RDB produced by version {info.redis_version}")
+        if info.saved_at:
+            log.notice(f"RDB age {max(int(time.time() - info.saved_at), 0)} seconds")
+        if info.used_memory:
+            log.notice(f"RDB memory usage when created {info.used_memory / 1048576:.2f} Mb")
+
+    def _finish(self, done: Callable[[Exception | None], None]) -> None:
+        try:
+            self._decoder.close()
+            if self._decoder.unused:
+                raise DamagedSnapshot("", self._decoder.bytes_read, "there are bytes behind its end")
+        except DamagedSnapshot as error:
+            done(error)
+            return
+        if not self._announced:
+            self._announce()
+        done(None)
+
+    def exchange(self) -> None:
+        """Put the new dataset into the place of the running one, which is freed in slices."""
+        server = self._server
+        # Who watches or waits for a key that is in the old or the new dataset must learn that it changed.
+        places = [*server.watched, *server.blocking.by_key]
+        touched = {place for place in places if server.databases[place[0]].peek(place[1]) is not None}
+        for running, new in zip(server.databases, self.databases, strict=True):
+            running.swap(new)
+        touched |= {place for place in places if server.databases[place[0]].peek(place[1]) is not None}
+        for index, key in touched:
+            server.databases[index].touched(key)
+        self.abandon()
+        # The new containers live long; the collector need not look at them again.
+        gc.freeze()
+        if server.blocking.ready:
+            server.blocking.serve()
+
+    def abandon(self) -> None:
+        """Free what the image holds; nothing more is called."""
+        self._abandoned = True
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for db in self.databases:
+            db.flush()
