@@ -69,8 +69,8 @@ def decompress_python(data: bytes, size: int) -> bytes:
             length += 2
             # Source and target may overlap: the bytes between them repeat.
             period = out[start : start + length]
-            while len(period) < length:
-                period += period
+            if len(period) < length:
+                period *= length // len(period) + 1
             out += period[:length]
         if len(out) > size:
             break
