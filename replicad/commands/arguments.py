@@ -34,7 +34,7 @@ def integer(text: bytes, error: ReplyError = NOT_INTEGER) -> int:
         if text[0] != 48 or size == 1:
             return int(text)
         raise error
-    if size > 20 or size < 2 or text[0] != 45 and not text.isdigit() or not text[1:].isdigit():
+    if size > 20 or size < 2 or (text[0] != 45 and not text.isdigit()) or not text[1:].isdigit():
         raise error
     if text[0] == 48 or (text[0] == 45 and text[1] == 48):
         raise error
