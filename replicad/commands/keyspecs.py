@@ -1,0 +1,196 @@
+"""What Redis 7.0 tells clients about the keys and the routing of each command, beyond first, last and step.
+
+Owns: the two tables behind the key specifications and the tips of COMMAND INFO and the flags of COMMAND GETKEYSANDFLAGS,
+and ``specs_of`` and ``tips_of``.  They are facts about the commands' contract; commands that are not listed have no keys
+and no tips.
+
+A specification is written ``<flags> <place>``.  The place is ``@n`` (the key stands at argument n), ``WORD@n`` (behind
+the word WORD, looked for from argument n on, from the end when negative) or ``?`` (cannot be told), followed by ``:keynum``
+(a number of keys stands there, then the keys) or ``:last/step/limit`` (a run of keys).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+_KEYS = {
+    "RO access @1": (
+        "bitcount bitfield_ro bitpos dump expiretime geodist geohash geopos georadius_ro georadiusbymember_ro geosearch get "
+        "getbit getrange hget hgetall hkeys hmget hrandfield hscan hvals lindex lpos lrange pexpiretime pttl smembers "
+        "smismember srandmember sscan substr ttl xpending xrange xrevrange zcount zlexcount zmscore zrandmember zrange "
+        "zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore"
+    ),
+    "RW update @1": (
+        "expire expireat geoadd hmset hset lset persist pexpire pexpireat setrange xack xadd xclaim xsetid zadd"
+    ),
+    "RW access update @1": "decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby",
+    "RW delete @1": (
+        "hdel lrem ltrim srem xautoclaim xdel xtrim zrem zremrangebylex zremrangebyrank zremrangebyscore"
+    ),
+    "RO @1": "hexists hlen hstrlen llen scard sismember strlen type xlen zcard",
+    "RW insert @1": "append hsetnx linsert lpush lpushx pfadd rpush rpushx sadd",
+    "RW access delete @1": "getdel lpop rpop spop zpopmax zpopmin",
+    "RO access @1:keynum": "sintercard zdiff zinter zintercard zunion",
+    "RO @2": "memory|usage object|encoding object|freq object|idletime object|refcount",
+    "RW access delete @1, RW insert @2": "blmove brpoplpush lmove rpoplpush smove",
+    "OW update @1": "psetex restore restore-asking setex",
+    "RO access @1:-1/1/0": "mget sdiff sinter sunion",
+    "RW access delete @1:-2/1/0": "blpop brpop bzpopmax bzpopmin",
+    "RO access @2:keynum": "eval_ro evalsha_ro fcall_ro",
+    "OW update @1, RO access @2:keynum": "zdiffstore zinterstore zunionstore",
+    "RW access update @2:keynum": "eval evalsha fcall",
+    "RO @1:-1/1/0": "exists touch watch",
+    "RO access @2": "xinfo|consumers xinfo|groups xinfo|stream",
+    "OW update @1, RO access @2": "geosearchstore zrangestore",
+    "RW access delete @1:keynum": "lmpop zmpop",
+    "RW access update variable_flags @1": "bitfield set",
+    "not_key @1:-1/1/0": "ssubscribe sunsubscribe",
+    "RW access delete @2:keynum": "blmpop bzmpop",
+    "OW update @1, RO access @2:-1/1/0": "sdiffstore sunionstore",
+    "RM delete @1:-1/1/0": "del unlink",
+    "RW delete @2": "xgroup|delconsumer xgroup|destroy",
+    "RW insert @2": "xgroup|create xgroup|createconsumer",
+    "RO access @1, OW update STORE@5, OW update STOREDIST@5": "georadiusbymember",
+    "RO access @1, RO access ?": "sort_ro",
+    "RO access @1, OW update STORE@6, OW update STOREDIST@6": "georadius",
+    "RW access delete @1, OW update @2": "rename",
+    "RW access @1:-1/1/0": "pfcount",
+    "RW access @2": "pfdebug",
+    "RW access delete @3, RW access delete incomplete KEYS@-2:-1/1/0": "migrate",
+    "RO access STREAMS@4:-1/1/2": "xreadgroup",
+    "RW access insert @1, RO access @2:-1/1/0": "pfmerge",
+    "RO access STREAMS@1:-1/1/2": "xread",
+    "OW update @1:-1/2/0": "mset",
+    "RW access delete @1, OW insert @2": "renamenx",
+    "not_key @1": "spublish",
+    "RW update @1, RO access @2:-1/1/0": "sinterstore",
+    "RW update @2": "xgroup|setid",
+    "OW insert @1": "setnx",
+    "RO access @1:1/1/0": "lcs",
+    "RO access @1, RO access ?, OW update ?": "sort",
+    "OW insert @1:-1/2/0": "msetnx",
+    "RO access @1, OW update @2": "copy",
+    "OW update @2, RO access @3:-1/1/0": "bitop",
+}
+
+_TIPS = {
+    "nondeterministic_output": (
+        "client|info client|list cluster|bumpepoch cluster|count-failure-reports cluster|getkeysinslot cluster|info "
+        "cluster|links cluster|nodes cluster|replicas cluster|shards cluster|slaves cluster|slots dump hrandfield hscan "
+        "lastsave migrate object|encoding object|freq object|idletime object|refcount pttl spop srandmember sscan time ttl "
+        "xadd xautoclaim xclaim xinfo|consumers xpending xtrim zrandmember zscan"
+    ),
+    "nondeterministic_output_order": (
+        "command command|docs command|info command|list function|list hgetall hkeys hvals module|list sdiff sinter smembers "
+        "sunion"
+    ),
+    "request_policy:all_shards response_policy:all_succeeded": (
+        "flushall flushdb function|delete function|flush function|load function|restore memory|purge ping"
+    ),
+    "nondeterministic_output request_policy:all_nodes response_policy:special": (
+        "latency|doctor latency|graph latency|histogram latency|history latency|latest"
+    ),
+    "request_policy:all_nodes response_policy:all_succeeded": (
+        "config|set latency|reset script|flush script|load slowlog|reset"
+    ),
+    "nondeterministic_output request_policy:all_shards response_policy:special": (
+        "function|stats info memory|doctor memory|malloc-stats memory|stats"
+    ),
+    "request_policy:multi_shard response_policy:agg_sum": "del exists touch unlink",
+    "request_policy:all_shards response_policy:one_succeeded": "function|kill script|kill",
+    "request_policy:all_shards response_policy:agg_min": "wait",
+    "request_policy:all_nodes nondeterministic_output": "slowlog|get",
+    "request_policy:all_nodes response_policy:agg_sum nondeterministic_output": "slowlog|len",
+    "request_policy:all_shards response_policy:agg_logical_and": "script|exists",
+    "nondeterministic_output request_policy:special": "scan",
+    "request_policy:multi_shard response_policy:all_succeeded": "mset",
+    "request_policy:multi_shard": "mget",
+    "request_policy:all_shards nondeterministic_output": "randomkey",
+    "request_policy:all_shards response_policy:agg_sum": "dbsize",
+    "request_policy:multi_shard response_policy:agg_min": "msetnx",
+    "request_policy:all_shards nondeterministic_output_order": "keys",
+}
+
+
+class KeySpec(NamedTuple):
+    """One specification.  ``index`` or ``keyword`` (with ``index`` where the search begins) say where the run of keys
+    begins, neither when it cannot be told; ``keynum`` or ``last``, ``step``, ``limit`` how far it goes."""
+
+    flags: tuple[bytes, ...]
+    index: int | None
+    keyword: bytes | None
+    keynum: bool
+    last: int
+    step: int
+    limit: int
+
+    def positions(self, argv: list[bytes]) -> list[int] | None:
+        """The indexes into ``argv`` of the keys; None when this specification cannot tell."""
+        if self.index is None:
+            return None
+        begin, count = self.index, len(argv)
+        if self.keyword is not None:
+            found = _find(argv, self.keyword, begin)
+            if found is None:
+                return []
+            begin = found + 1
+        if begin >= count:
+            return []
+        if self.keynum:
+            if not argv[begin].isdigit():
+                return None
+            end = begin + int(argv[begin])
+            return list(range(begin + 1, end + 1)) if end < count else None
+        end = begin + self.last if self.last >= 0 else count + self.last
+        if self.limit > 1:
+            end = begin + (count - begin) // self.limit - 1
+        return list(range(begin, min(end, count - 1) + 1, self.step))
+
+
+def _find(argv: list[bytes], word: bytes, start: int) -> int | None:
+    places = range(start, len(argv)) if start >= 0 else range(len(argv) + start, 0, -1)
+    for place in places:
+        if argv[place].upper() == word:
+            return place
+    return None
+
+
+def _parse(text: str) -> KeySpec:
+    *flags, place = text.split()
+    where, _, how = place.partition(":")
+    keyword, at, index = where.partition("@")
+    last, step, limit = map(int, how.split("/")) if how and how != "keynum" else (0, 1, 0)
+    return KeySpec(
+        tuple(flag.encode() for flag in flags),
+        int(index) if at else None,
+        keyword.encode() if at and keyword else None,
+        how == "keynum",
+        last,
+        step,
+        limit,
+    )
+
+
+@lru_cache(1)
+def _by_command() -> dict[str, tuple[KeySpec, ...]]:
+    return {
+        name: tuple(_parse(part) for part in text.split(", ")) for text, names in _KEYS.items() for name in names.split()
+    }
+
+
+@lru_cache(1)
+def _tips() -> dict[str, tuple[bytes, ...]]:
+    return {
+        name: tuple(tip.encode() for tip in text.split()) for text, names in _TIPS.items() for name in names.split()
+    }
+
+
+def specs_of(name: bytes) -> tuple[KeySpec, ...]:
+    """The key specifications of a command (lower case, ``container|sub``); empty when it has no keys."""
+    return _by_command().get(name.decode(), ())
+
+
+def tips_of(name: bytes) -> tuple[bytes, ...]:
+    """The tips for proxies and cluster clients."""
+    return _tips().get(name.decode(), ())
