@@ -122,7 +122,8 @@ class _Child:
             self._finish()
 
     def connectionLost(self, reason: Any) -> None:
-        """The reactor stops."""
+        """The other end was closed (a hang-up without data does not come as doRead), or the reactor stops."""
+        self.doRead()
 
     def _finish(self) -> None:
         self._server.reactor.removeReader(self)
@@ -182,7 +183,8 @@ class _Pipe:
             self._saver.pipe_ended()
 
     def connectionLost(self, reason: Any) -> None:
-        """The reactor stops."""
+        """The other end was closed (a hang-up without data does not come as doRead), or the reactor stops."""
+        self.doRead()
 
     def close(self) -> None:
         """No more is read."""
