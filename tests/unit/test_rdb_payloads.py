@@ -18,8 +18,8 @@ from replicad.persistence.rdb_compact import (
     listpack_string,
     read_intset,
     read_listpack,
-    read_zipmap,
     read_ziplist,
+    read_zipmap,
     write_listpack,
 )
 from replicad.persistence.rdb_write import encode_length, encode_string
@@ -319,7 +319,7 @@ class PayloadTest(SynchronousTestCase):
         """What does not hold together is refused."""
         node_id = "0000000000000001 0000000000000001"
         tail = "0101 0101 0000 01 00"
-        cut = lambda *items: encode_string(write_listpack(map(listpack_string, items), len(items))).hex()  # noqa: E731
+        cut = lambda *items: encode_string(write_listpack(map(listpack_string, items), len(items))).hex()
         good = (b"1", b"0", b"1", b"f", b"0", b"2", b"0", b"0", b"v", b"4")
         self.assertEqual(
             list(decode_value(bytes.fromhex(f"13 01 10{node_id} {cut(*good)} 01 {tail}"))), [((1, 1), (b"f", b"v"))]
