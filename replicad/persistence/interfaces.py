@@ -92,7 +92,7 @@ class ISnapshotBackend(Interface):
         ``entries`` is an iterator over (db, key, value, expire_at_ms), those already expired included; it should hold
         only a part of the data in memory.  Raises :class:`NoSnapshot` when nothing is stored and
         :class:`DamagedSnapshot` when it cannot be read; the iterator may raise DamagedSnapshot at any time, and the
-        caller then drops what it got before.  May block.
+        caller then drops what it got before.  Only one iterator is in use at a time.  May block.
         """
 
     def last_saved() -> float | None:

@@ -78,6 +78,9 @@ _RANGE_HEADS = tuple(number.to_bytes(2, "big") for number in range(_RANGES))
 _RECORD_BYTES = 180
 _PIECE = 4 * 1024 * 1024
 
+#: What LMDB says of a file that is not one of its own, or not of this machine.
+_DAMAGES = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
+
 _crc = anycrc.Model("CRC64-REDIS")
 
 
@@ -259,10 +262,10 @@ class LMDBBackend:
                     raise DamagedSnapshot(self.path, None, "the record about the snapshot is missing")
                 name, data = cursor.item()
                 yield _unpack_info(data)
-                cursor.next()
                 raw_db = b""
                 db = 0
-                for name, data in cursor.iternext():
+                # A cursor that went past the last record would start over.
+                for name, data in cursor.iternext() if cursor.next() else ():
                     if data[0] == 0:
                         if name[2:6] != raw_db:
                             raw_db = name[2:6]
@@ -272,8 +275,10 @@ class LMDBBackend:
                         yield _entry(name, data)
         except DamagedSnapshot as damage:
             raise DamagedSnapshot(self.path, None, f"{damage.reason} (record {name[:100]!r})") from None
-        except (lmdb.Error, ValueError, KeyError, TypeError, IndexError, struct_error) as error:
+        except (*_DAMAGES, ValueError, KeyError, TypeError, IndexError, struct_error) as error:
             raise DamagedSnapshot(self.path, None, f"{error} (record {name[:100]!r})") from error
+        except lmdb.Error as error:
+            raise OSError(f"cannot read {self.path}: {error}") from error
 
     def last_saved(self) -> float | None:
         """Return the time of the file."""
