@@ -185,13 +185,22 @@ def long_double_sum(first: bytes, second: bytes) -> bytes:
 
 
 def timeout_ms(text: bytes, now_ms: int = 0) -> int:
-    """The timeout of a blocking command, given in seconds with a fraction, as milliseconds rounded up; 0 is for ever."""
-    seconds = number(text, TIMEOUT_NOT_FLOAT)
-    if math.isinf(seconds) or seconds * 1000 > INT64_MAX:
-        raise err("timeout is out of range") if seconds > 0 else TIMEOUT_NEGATIVE
-    if seconds < 0:
+    """The timeout of a blocking command, given in seconds with a fraction, as milliseconds rounded up; 0 is for ever.
+
+    Redis computes it as a long double; what does not fit into 64 bits overflows there and counts as negative.
+    """
+    try:
+        seconds = _long_double(text)
+    except ReplyError:
+        raise TIMEOUT_NOT_FLOAT from None
+    if isinstance(seconds, float):
         raise TIMEOUT_NEGATIVE
-    return math.ceil(seconds * 1000)
+    mantissa, exponent = seconds
+    scaled = mantissa * 1000
+    value = scaled << exponent if exponent >= 0 else -(-scaled >> -exponent)
+    if not 0 <= value <= INT64_MAX:
+        raise TIMEOUT_NEGATIVE
+    return value
 
 
 def expiry_ms(verb: bytes, text: bytes, now_ms: int, command: bytes) -> int:
