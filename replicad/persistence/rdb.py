@@ -360,18 +360,30 @@ class Decoder:
                         elif size < 128:
                             size = (size & 63) << 8 | buf[stop + 1]
                             value_start = stop + 2
+                        elif size == 0xC0:
+                            value_start = stop + 1
+                            size = 1
+                        elif size == 0xC1:
+                            value_start = stop + 1
+                            size = 2
+                        elif size == 0xC2:
+                            value_start = stop + 1
+                            size = 4
                         else:
                             break
                         value_stop = value_start + size
                         if value_stop > end:
                             break
+                        value = buf[value_start:value_stop]
+                        if buf[stop] > 127:
+                            value = b"%d" % int.from_bytes(value, "little", signed=True)
                         key = buf[start:stop]
                         seen_add(key)
                         count += 1
                         if len(seen) != count:
                             source.pos = pos
                             raise Corrupt(f"key {key[:100]!r} comes twice in database {db}")
-                        append((db, key, buf[value_start:value_stop], expire))
+                        append((db, key, value, expire))
                         expire = None
                         pos = value_stop
                     elif opcode == 0xFC and pos + 9 <= end:
@@ -393,7 +405,9 @@ class Decoder:
                 if read is None:
                     source.pos = pos
                     raise Corrupt(f"unknown value type {opcode}")
-                key = yield from source.string()
+                if (name := source.plain_string()) is None:
+                    name = yield from source.string()
+                key = name
                 value = yield from read(source)
                 if value or type(value) in (bytes, Stream):
                     seen_add(key)

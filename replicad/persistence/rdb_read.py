@@ -70,6 +70,32 @@ class Source:
             raise Corrupt("special string coding where a length belongs")
         return number
 
+    def short_length(self) -> int:
+        """Read a length of one byte if one is there, else return -1; saves the small collections a generator."""
+        if self.pos < len(self.buf) and (size := self.buf[self.pos]) < 64:
+            self.pos += 1
+            return size
+        return -1
+
+    def plain_string(self) -> bytes | None:
+        """Read a string of up to 16 KB if it is there as it is, else return None."""
+        buf, start = self.buf, self.pos
+        if start + 1 >= len(buf):
+            return None
+        size = buf[start]
+        if size < 64:
+            start += 1
+        elif size < 128:
+            size = (size & 63) << 8 | buf[start + 1]
+            start += 2
+        else:
+            return None
+        stop = start + size
+        if stop > len(buf):
+            return None
+        self.pos = stop
+        return buf[start:stop]
+
     def _coded(self) -> Reader:
         """Read a length or the kind of a special string; return it and whether it is a special string."""
         if self.pos >= len(self.buf):
@@ -170,12 +196,15 @@ def _plain_string(source: Source) -> Reader:
 
 def _plain_list(source: Source) -> Reader:
     found: deque[bytes] = deque()
-    yield from read_strings(source, (yield from source.length()), found.append)
+    if (count := source.short_length()) < 0:
+        count = yield from source.length()
+    yield from read_strings(source, count, found.append)
     return found
 
 
 def _plain_set(source: Source) -> Reader:
-    count = yield from source.length()
+    if (count := source.short_length()) < 0:
+        count = yield from source.length()
     found: set[bytes] = set()
     yield from read_strings(source, count, found.add)
     if len(found) != count:
@@ -184,7 +213,8 @@ def _plain_set(source: Source) -> Reader:
 
 
 def _plain_hash(source: Source) -> Reader:
-    count = yield from source.length()
+    if (count := source.short_length()) < 0:
+        count = yield from source.length()
     found: dict[bytes, bytes] = {}
     done = 0
     while done < count:
@@ -201,7 +231,8 @@ def _plain_hash(source: Source) -> Reader:
 
 def _plain_zset(source: Source) -> Reader:
     """Scores are 8 bytes."""
-    count = yield from source.length()
+    if (count := source.short_length()) < 0:
+        count = yield from source.length()
     scores: dict[bytes, float] = {}
     for _ in range(count):
         buf, pos = source.buf, source.pos
@@ -291,7 +322,9 @@ def _blob(
     def read(source: Source) -> Reader:
         if skipped:
             yield from source.take(skipped)
-        return build(reader((yield from source.string())))
+        if (data := source.plain_string()) is None:
+            data = yield from source.string()
+        return build(reader(data))
 
     return read
 
