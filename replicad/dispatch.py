@@ -37,6 +37,7 @@ _IN_SUBSCRIBED_MODE = frozenset(
     [b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe", b"ping", b"quit",
      b"reset"]
 )  # fmt: skip
+_NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 _PASS = object()
 _HOLD = object()
 
@@ -77,6 +78,9 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                     continue
         except ReplyError as error:
             reject(client, cmd, error)
+            if client.reply_mode != "on":
+                quiet = True
+                end_skip(client)
             if not quiet:
                 append(b"-%b\r\n" % error.text)
             continue
@@ -118,6 +122,8 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
             append(encode(reply, client.resp))
         if client.closing:
             break
+    if server.monitors.waiting:
+        server.monitors.flush()
     propagation.flush()
     client.write_offset = server.history.offset
     if cmd is not None:
@@ -134,6 +140,13 @@ def reject(client: Client, cmd: Command | None, error: ReplyError) -> None:
     client.server.count_error(error.text)
 
 
+def end_skip(client: Client) -> None:
+    """CLIENT REPLY SKIP leaves one reply out; that was this command's."""
+    if client.reply_mode == "skip":
+        client.reply_mode = "on"
+        client.update_gate()
+
+
 def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     """The checks for a server or a client in a special state, in Redis's order (protocol reference, section 11.1).
 
@@ -142,9 +155,7 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     server = client.server
     flags = cmd.flags
     denied = server.deny
-    if client.reply_mode == "skip":
-        client.reply_mode = "on"
-        client.update_gate()
+    end_skip(client)
     if not client.authenticated and "no_auth" not in flags:
         raise NO_AUTH
     if client.multi is not None and "no_multi" in flags:
@@ -174,8 +185,8 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     if client.multi is not None and cmd.name not in _NEVER_QUEUED:
         client.multi.append((cmd, argv))
         return QUEUED
-    if server.monitors and "skip_monitor" not in flags and "admin" not in flags:
-        server.feed_monitors(client, argv)
+    if server.monitors and flags.isdisjoint(_NOT_MONITORED):
+        server.monitors.note(client, argv)
     return _PASS
 
 
@@ -204,6 +215,8 @@ def call(client: Client, cmd: Command, argv: Argv) -> Any:
     cmd.usec += elapsed
     if elapsed > server.slow_ns:
         server.slow_command(client, cmd, argv, elapsed)
+    if server.monitors and cmd.flags.isdisjoint(_NOT_MONITORED):
+        server.feed_monitors(client, argv)
     return reply
 
 

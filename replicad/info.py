@@ -1,11 +1,11 @@
 """The text of INFO and the lines of CLIENT LIST: what operators and their tools read.
 
-Owns: ``info_text`` and ``client_line``.  Does not own the figures: each comes from the object it is about.  The order of
-sections and fields is that of Redis 7.0, because some tools read by position.  Figures about things that this server does
-not have (AOF, cluster, an allocator of its own) are there with the values of a Redis that does not use them.
+Owns: ``info_text`` and ``client_line``.  Does not own the figures: each comes from the object it is about.  The order
+of sections and fields is that of Redis 7.0, because some tools read by position.  Figures about things that this server
+does not have (AOF, cluster, an allocator of its own) are there with the values of a Redis that does not use them.
 
-Memory figures are those of the process: what the operating system says it holds.  Python's own structures cannot be told
-apart cheaply.
+Memory figures are those of the process: what the operating system says it holds.  Python's own structures cannot be
+told apart cheaply.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ def human(size: int) -> str:
     """A number of bytes as the ``_human`` fields show it."""
     if size < 1024:
         return f"{size}B"
-    value, unit = float(size), ""
-    for unit in "KMGTP":
+    value, power = size / 1024, 0
+    while value >= 1024 and power < 4:
         value /= 1024
-        if value < 1024:
-            break
-    return f"{value:.2f}{unit}"
+        power += 1
+    return f"{value:.2f}{'KMGTP'[power]}"
 
 
 def total_memory() -> int:
@@ -66,7 +65,7 @@ def _server(server: Server) -> Fields:
         ("os", f"{system.sysname} {system.release} {system.machine}"),
         ("arch_bits", 64 if sys.maxsize > 1 << 32 else 32),
         ("monotonic_clock", "POSIX clock_gettime"),
-        ("multiplexing_api", type(server.reactor).__name__.removesuffix("Reactor").removeprefix("E").lower()),
+        ("multiplexing_api", type(server.reactor).__name__.removesuffix("Reactor").lower()),
         ("python_version", platform.python_version()),
         ("process_id", os.getpid()),
         ("process_supervised", "no"),

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from replicad.server import Server
     from replicad.session import Client
 
-_HIDDEN_FROM_MONITOR = (b"auth", b"hello")
 _MAX_ARGUMENTS = 32
 _MAX_LENGTH = 128
 
@@ -49,9 +48,21 @@ class Monitors:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._clients: dict[Client, None] = {}
+        self.waiting: tuple[Client, Argv] | None = None
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    def note(self, client: Client, argv: Argv) -> None:
+        """Show ``argv`` once it has run: with the passwords taken out, and behind what EXEC executes."""
+        self.flush()
+        self.waiting = (client, argv)
+
+    def flush(self) -> None:
+        """Show the command that was noted."""
+        if self.waiting is not None:
+            noted, self.waiting = self.waiting, None
+            self.feed(*noted)
 
     def add(self, client: Client) -> None:
         """``client`` sees every command from now on."""
@@ -69,9 +80,7 @@ class Monitors:
             self._server.update_gates()
 
     def feed(self, client: Client, argv: Argv) -> None:
-        """Show ``argv``, which ``client`` is about to execute.  Passwords are not shown."""
-        if argv[0].lower() in _HIDDEN_FROM_MONITOR:
-            return
+        """Show ``argv``, which ``client`` has executed."""
         now = time.time()
         line = b"+%d.%06d [%d %b] %b\r\n" % (
             int(now),

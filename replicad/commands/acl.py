@@ -1,7 +1,7 @@
 """ACL for a server with one user.
 
-Owns: the ACL subcommands that clients ask at their start.  There is the user ``default``, who may do everything and whose
-password is the directive requirepass; others cannot be made.
+Owns: the ACL subcommands that clients ask at their start.  There is the user ``default``, who may do everything and
+whose password is the directive requirepass; others cannot be made.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BITS = err(
     "ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096"
 )
 _NO_FILE = err(
-    "This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command "
-    "and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the "
-    "Redis configuration."
+    "This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER "
+    "command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users "
+    "in the Redis configuration."
 )
 _ONE_USER = err("this server has one user, 'default'; its password is the directive requirepass")
 

@@ -20,7 +20,7 @@ _NO_PASSWORD = err(
     "correct?"
 )
 _HELLO_NO_AUTH = ReplyError(
-    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
     b"option can be used to authenticate the client and select the RESP protocol version at the same time"
 )
 _NO_PROTO = ReplyError(b"NOPROTO unsupported protocol version")
@@ -141,7 +141,7 @@ def select(client: Client, argv: Argv) -> Any:
     databases = client.server.databases
     if not 0 <= index < len(databases):
         if not -(1 << 31) <= index < 1 << 31:
-            raise err("value is out of range")
+            raise err("value is out of range, value must between -2147483648 and 2147483647")
         raise DB_OUT_OF_RANGE
     client.db = databases[index]
     return OK

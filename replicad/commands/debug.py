@@ -1,7 +1,7 @@
 """DEBUG: what tests and developers do to a server.
 
-Owns: DEBUG.  It is refused unless the directive enable-debug-command allows it (``yes``, or ``local`` for clients on this
-machine).  Subcommands about the memory layout of Redis's own structures do not exist here.
+Owns: DEBUG.  It is refused unless the directive enable-debug-command allows it (``yes``, or ``local`` for clients on
+this machine).  Subcommands about the memory layout of Redis's own structures do not exist here.
 """
 
 from __future__ import annotations
@@ -255,8 +255,8 @@ _SUBCOMMANDS: dict[bytes, tuple[Callable[[Client, Argv], Any], int, int, tuple[s
         _MANY,
         (
             "[NOSAVE] [NOFLUSH] [MERGE]",
-            "Save the dataset and load it again. NOSAVE loads what is stored; NOFLUSH keeps the keys of memory too, and "
-            "then MERGE lets the stored value win where both have a key.",
+            "Save the dataset and load it again. NOSAVE loads what is stored; NOFLUSH keeps the keys of memory too, "
+            "and then MERGE lets the stored value win where both have a key.",
         ),
     ),
     b"SET-ACTIVE-EXPIRE": (_set_active_expire, 3, 3, ("<0|1>", "Whether expired keys are deleted unasked.")),

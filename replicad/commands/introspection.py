@@ -1,8 +1,7 @@
 """What the server tells about its commands: the COMMAND family.
 
-Owns: COMMAND and its subcommands, the ACL categories of a command, and the arguments of COMMAND DOCS, which are read from
-the syntax line in each handler's docstring.  Does not own the table (``command``) nor the key specifications
-(``keyspecs``).
+Owns: COMMAND and its subcommands, and the ACL categories of a command.  Does not own the table (``command``), the
+arguments of COMMAND DOCS (``syntax``), nor the key specifications (``keyspecs``).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _FLAGS = (
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog asking fast no_auth "
     "no_mandatory_keys no_async_loading no_multi movablekeys allow_busy"
 ).split()
-_GROUP_CATEGORY = {"generic": "keyspace", "sorted-set": "sortedset", "sorted_set": "sortedset", "transactions": "transaction"}
+_GROUP_CATEGORY = {"generic": "keyspace", "sorted-set": "sortedset", "transactions": "transaction"}
 
 _NOT_A_COMMAND = err("Invalid command specified")
 _NO_KEYS = err("The command has no key arguments")
@@ -96,13 +95,13 @@ def _details(cmd: Command, resp: int) -> list[Any]:
 def _spec(spec: KeySpec, resp: int) -> dict[bytes, Any]:
     begin: dict[bytes, Any]
     find: dict[bytes, Any]
-    if spec.index is None:
+    if spec.start is None:
         begin = find = {b"type": b"unknown", b"spec": {}}
     else:
         if spec.keyword is None:
-            begin = {b"type": b"index", b"spec": {b"index": spec.index}}
+            begin = {b"type": b"index", b"spec": {b"index": spec.start}}
         else:
-            begin = {b"type": b"keyword", b"spec": {b"keyword": spec.keyword, b"startfrom": spec.index}}
+            begin = {b"type": b"keyword", b"spec": {b"keyword": spec.keyword, b"startfrom": spec.start}}
         if spec.keynum:
             find = {b"type": b"keynum", b"spec": {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}}
         else:

@@ -1,12 +1,12 @@
 """What Redis 7.0 tells clients about the keys and the routing of each command, beyond first, last and step.
 
-Owns: the two tables behind the key specifications and the tips of COMMAND INFO and the flags of COMMAND GETKEYSANDFLAGS,
-and ``specs_of`` and ``tips_of``.  They are facts about the commands' contract; commands that are not listed have no keys
-and no tips.
+Owns: the two tables behind the key specifications and the tips of COMMAND INFO and the flags of COMMAND
+GETKEYSANDFLAGS, and ``specs_of`` and ``tips_of``.  They are facts about the commands' contract; commands that are not
+listed have no keys and no tips.
 
 A specification is written ``<flags> <place>``.  The place is ``@n`` (the key stands at argument n), ``WORD@n`` (behind
-the word WORD, looked for from argument n on, from the end when negative) or ``?`` (cannot be told), followed by ``:keynum``
-(a number of keys stands there, then the keys) or ``:last/step/limit`` (a run of keys).
+the word WORD, looked for from argument n on, from the end when negative) or ``?`` (cannot be told), followed by
+``:keynum`` (a number of keys stands there, then the keys) or ``:last/step/limit`` (a run of keys).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 _KEYS = {
     "RO access @1": (
-        "bitcount bitfield_ro bitpos dump expiretime geodist geohash geopos georadius_ro georadiusbymember_ro geosearch get "
-        "getbit getrange hget hgetall hkeys hmget hrandfield hscan hvals lindex lpos lrange pexpiretime pttl smembers "
+        "bitcount bitfield_ro bitpos dump expiretime geodist geohash geopos georadius_ro georadiusbymember_ro geosearch "
+        "get getbit getrange hget hgetall hkeys hmget hrandfield hscan hvals lindex lpos lrange pexpiretime pttl smembers "
         "smismember srandmember sscan substr ttl xpending xrange xrevrange zcount zlexcount zmscore zrandmember zrange "
         "zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore"
     ),
@@ -77,13 +77,13 @@ _KEYS = {
 _TIPS = {
     "nondeterministic_output": (
         "client|info client|list cluster|bumpepoch cluster|count-failure-reports cluster|getkeysinslot cluster|info "
-        "cluster|links cluster|nodes cluster|replicas cluster|shards cluster|slaves cluster|slots dump hrandfield hscan "
-        "lastsave migrate object|encoding object|freq object|idletime object|refcount pttl spop srandmember sscan time ttl "
-        "xadd xautoclaim xclaim xinfo|consumers xpending xtrim zrandmember zscan"
+        "cluster|links cluster|nodes cluster|replicas cluster|shards cluster|slaves cluster|slots dump hrandfield "
+        "hscan lastsave migrate object|encoding object|freq object|idletime object|refcount pttl spop srandmember sscan "
+        "time ttl xadd xautoclaim xclaim xinfo|consumers xpending xtrim zrandmember zscan"
     ),
     "nondeterministic_output_order": (
-        "command command|docs command|info command|list function|list hgetall hkeys hvals module|list sdiff sinter smembers "
-        "sunion"
+        "command command|docs command|info command|list function|list hgetall hkeys hvals module|list sdiff sinter "
+        "smembers sunion"
     ),
     "request_policy:all_shards response_policy:all_succeeded": (
         "flushall flushdb function|delete function|flush function|load function|restore memory|purge ping"
@@ -114,11 +114,11 @@ _TIPS = {
 
 
 class KeySpec(NamedTuple):
-    """One specification.  ``index`` or ``keyword`` (with ``index`` where the search begins) say where the run of keys
-    begins, neither when it cannot be told; ``keynum`` or ``last``, ``step``, ``limit`` how far it goes."""
+    """One specification.  ``start`` or ``keyword`` (with ``start`` where the search begins) say where the run of
+    keys begins, neither when it cannot be told; ``keynum`` or ``last``, ``step``, ``limit`` how far it goes."""
 
     flags: tuple[bytes, ...]
-    index: int | None
+    start: int | None
     keyword: bytes | None
     keynum: bool
     last: int
@@ -127,9 +127,9 @@ class KeySpec(NamedTuple):
 
     def positions(self, argv: list[bytes]) -> list[int] | None:
         """The indexes into ``argv`` of the keys; None when this specification cannot tell."""
-        if self.index is None:
+        if self.start is None:
             return None
-        begin, count = self.index, len(argv)
+        begin, count = self.start, len(argv)
         if self.keyword is not None:
             found = _find(argv, self.keyword, begin)
             if found is None:
@@ -175,7 +175,9 @@ def _parse(text: str) -> KeySpec:
 @lru_cache(1)
 def _by_command() -> dict[str, tuple[KeySpec, ...]]:
     return {
-        name: tuple(_parse(part) for part in text.split(", ")) for text, names in _KEYS.items() for name in names.split()
+        name: tuple(_parse(part) for part in text.split(", "))
+        for text, names in _KEYS.items()
+        for name in names.split()
     }
 
 

@@ -1,7 +1,8 @@
 """The server as a whole: INFO, CONFIG, saving, stopping, and the small words that clients ask at their start.
 
 Owns: INFO, CONFIG, TIME, SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, SHUTDOWN, LOLWUT, MODULE, and the refusals of CLUSTER.
-Does not own the figures of INFO (``info``), the directives (``config``), nor how a snapshot is made (``persistence.saver``).
+Does not own the figures of INFO (``info``), the directives (``config``), nor how a snapshot is made
+(``persistence.saver``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The syntax line of a command, as people write it, turned into the arguments of COMMAND DOCS.
 
-Owns: ``arguments_of``.  ``SET key value [NX | XX] [EX seconds | PX milliseconds]``: words in capitals are written as they
-stand, others are values, brackets hold what may be left out, ``|`` separates alternatives and ``...`` means once more.
+Owns: ``arguments_of``.  ``SET key value [NX | XX] [EX seconds | PX milliseconds]``: words in capitals are written as
+they stand, others are values, brackets hold what may be left out, ``|`` separates alternatives and ``...`` means once more.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _Reader:
     def sequence(self, top: bool = False) -> list[Argument]:
         """Everything up to the closing bracket or the end.
 
-        In brackets ``|`` separates whole sides, one ``oneof`` comes out.  Outside it joins only the two things beside it:
-        ``LINSERT key BEFORE | AFTER pivot element``.
+        In brackets ``|`` separates whole sides, one ``oneof`` comes out.  Outside it joins only the two things beside
+        it: ``LINSERT key BEFORE | AFTER pivot element``.
         """
         branches: list[list[Argument]] = [[]]
         while (word := self._peek()) and word not in ("]", ")"):
@@ -112,7 +112,7 @@ class _Reader:
 
 
 def _is_literal(word: str) -> bool:
-    return any(letter.isalpha() for letter in word) and word == word.upper() or word in ("=", "~", "*", "$", "+", "-")
+    return (word == word.upper() and any(map(str.isalpha, word))) or word in ("=", "~", "*", "$", "+", "-")
 
 
 def _group(kind: bytes, inner: list[Argument]) -> Argument:
