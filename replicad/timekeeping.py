@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import task
 
+from replicad.commands.sampling import sweep
 from replicad.keyspace import Database
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Timekeeper:
         if self._ticks % 10 == 0:
             server.replication.tick()
             self._check_clients()
+            sweep(server.clock.now_ms, server.trash)
         if self._ticks % 50 == 0 and server.log.level <= 1:
             replicas = len(server.replication.downstreams)
             normal = len(server.clients) - replicas

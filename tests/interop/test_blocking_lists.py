@@ -1,4 +1,4 @@
-"""Blocking list commands beside a real server: at once, served later, whose turn it is, timeouts, transactions, the stream."""
+"""Blocking list commands beside a real server: at once, served later, in turn, timeouts, transactions, the stream."""
 
 from __future__ import annotations
 
