@@ -136,7 +136,15 @@ def dump(client: Client, argv: list[bytes]) -> bytes | None:
     return None if value is None else dump_payload(value)
 
 
-@command(b"RESTORE-ASKING", -4, "write denyoom asking", (1, 1, 1), group="server", since="3.0.0", categories="dangerous")
+@command(
+    b"RESTORE-ASKING",
+    -4,
+    "write denyoom asking",
+    (1, 1, 1),
+    group="server",
+    since="3.0.0",
+    categories="keyspace dangerous",
+)
 def restore_asking(client: Client, argv: list[bytes]) -> Any:
     """Does what RESTORE does; cluster nodes use it to move keys.
 
