@@ -224,7 +224,7 @@ class LMDBBackend:
         return next(entries), entries
 
     def _check(self) -> int:
-        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot when the file is not as written."""
+        """Return the length of the environment.  Raises NoSnapshot, or DamagedSnapshot for a file that has changed."""
         try:
             file = open(self.path, "rb")
         except FileNotFoundError:

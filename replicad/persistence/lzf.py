@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 _extension: Any = None
@@ -19,13 +20,13 @@ with contextlib.suppress(ImportError):
 _MAX_EXPANSION = 88
 
 
-def compress(data: bytes) -> bytes | None:
-    """Return ``data`` compressed, None when that does not save at least four bytes or the extension is not
-    installed."""
-    if _extension is None or len(data) <= 4:
-        return None
-    packed: bytes | None = _extension.compress(data, len(data) - 4)
-    return packed
+def _do_not_compress(data: bytes, longest: int) -> bytes | None:
+    return None
+
+
+#: ``compress(data, longest)`` returns ``data`` compressed to at most ``longest`` bytes, None when that is not possible
+#: or the extension is not installed.  It is the extension's own function, because it is called for nearly every value.
+compress: Callable[[bytes, int], bytes | None] = _do_not_compress if _extension is None else _extension.compress
 
 
 def decompress(data: bytes, size: int) -> bytes:

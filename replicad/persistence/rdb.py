@@ -159,7 +159,7 @@ class Encoder:
                     parts += (b"\x00", encode_length(key_size), key)
                 if value_size < 12:
                     parts.append(encode_string(value))
-                elif not compressed or value_size < 21 or (packed := compress_string(value)) is None:
+                elif not compressed or value_size < 21 or (packed := compress_string(value, value_size - 4)) is None:
                     parts += (lengths[value_size] if value_size < short else encode_length(value_size), value)
                 else:
                     parts += (b"\xc3", encode_length(len(packed)), encode_length(value_size), packed)

@@ -446,7 +446,7 @@ def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes]) -> None
                 start = position + 4
                 stop = start + 2 * int(elements[position + 3])
                 fields = tuple(elements[start:stop])
-            if stop <= position or int(elements[stop]) != stop - position:
+            if stop < start or int(elements[stop]) != stop - position:
                 raise Corrupt("stream entry has a wrong size")
             position = stop + 1
             if not flags & 1:

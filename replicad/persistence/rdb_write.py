@@ -65,26 +65,29 @@ def encode_string(text: bytes, compressed: bool = False) -> bytes:
             if coded is not None:
                 return coded
     elif compressed and size > 20:
-        packed = compress(text)
+        packed = compress(text, size - 4)
         if packed is not None:
             return b"\xc3" + encode_length(len(packed)) + encode_length(size) + packed
     return encode_length(size) + text
 
 
 def _strings(items: Iterable[bytes], compressed: bool) -> Iterator[bytes]:
-    """Yield the codings of ``items``, some hundred together.  Elements are not turned into integers: it costs more
-    time."""
-    lengths = LENGTHS
+    """Yield the codings of ``items``, some hundred together."""
     iterator = iter(items)
     while batch := tuple(islice(iterator, _STEP)):
-        parts: list[bytes] = []
-        for text in batch:
-            size = len(text)
-            if compressed and size > 20:
-                parts.append(encode_string(text, True))
-            else:
-                parts += (lengths[size] if size < 1024 else encode_length(size), text)
-        yield b"".join(parts)
+        yield _joined(batch, compressed, [])
+
+
+def _joined(items: Iterable[bytes], compressed: bool, parts: list[bytes]) -> bytes:
+    """Return ``parts`` and the codings of ``items``.  Elements are not turned into integers: it costs too much time."""
+    lengths = LENGTHS
+    for text in items:
+        size = len(text)
+        if compressed and size > 20:
+            parts.append(encode_string(text, True))
+        else:
+            parts += (lengths[size] if size < 1024 else encode_length(size), text)
+    return b"".join(parts)
 
 
 def _string_pieces(value: bytes, _version: int, compressed: bool) -> Iterator[bytes]:
@@ -230,6 +233,12 @@ def value_type(value: Any, version: int) -> int:
     return _WRITERS[kind][0]
 
 
-def value_pieces(value: Any, version: int, compressed: bool = False) -> Iterator[bytes]:
-    """Yield the payload of ``value``, without its type byte, in pieces of some hundred elements."""
+def value_pieces(value: Any, version: int, compressed: bool = False) -> Iterable[bytes]:
+    """Return the payload of ``value``, without its type byte, in pieces of some hundred elements."""
+    kind = type(value)
+    if kind is dict or kind is set or kind is deque:
+        size = len(value)
+        if size < _STEP:
+            items = chain.from_iterable(value.items()) if kind is dict else value
+            return (_joined(items, compressed, [encode_length(size)]),)
     return _WRITERS[type(value)][1](value, version, compressed)
