@@ -34,7 +34,6 @@ DEFAULT_BACKLOG_SIZE = 1024 * 1024
 
 _SMALLEST_BLOCK = 1024
 _LARGEST_BLOCK = 64 * 1024
-# A single append is cut into pieces of this size, so that one huge value does not stay in the backlog as a whole.
 _LARGEST_PIECE = 1024 * 1024
 
 
@@ -162,7 +161,7 @@ class History:
         self._cursors: set[Cursor] = set()
         self._head = self._tail = _Block(0, b"", False)
         self._backlog_size = MIN_BACKLOG_SIZE
-        self._block_size = _SMALLEST_BLOCK
+        self._block_size = self._piece_size = _SMALLEST_BLOCK
         self.backlog_size = backlog_size
 
     # -- the backlog ------------------------------------------------------------------------------------------
@@ -176,6 +175,9 @@ class History:
     def backlog_size(self, size: int) -> None:
         self._backlog_size = max(size, MIN_BACKLOG_SIZE)
         self._block_size = min(max(self._backlog_size // 16, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+        # A big append is cut into pieces of this size: whole blocks are dropped, so one must not be a large part of
+        # the backlog.
+        self._piece_size = min(self._backlog_size // 4, _LARGEST_PIECE)
         self._trim()
 
     @property
@@ -229,11 +231,12 @@ class History:
                 self._trim()
             return
         position = self.offset - size
-        if size <= _LARGEST_PIECE:
+        if size <= self._piece_size:
             self._seal_and_add(_Block(position, data, False))
         else:
-            for begin in range(0, size, _LARGEST_PIECE):
-                self._seal_and_add(_Block(position + begin, data[begin : begin + _LARGEST_PIECE], False))
+            piece = self._piece_size
+            for begin in range(0, size, piece):
+                self._seal_and_add(_Block(position + begin, data[begin : begin + piece], False))
         self._trim()
 
     def since(self, position: int) -> bytes:

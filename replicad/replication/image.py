@@ -7,8 +7,10 @@ The running dataset is not touched before a whole image, checksum included, has 
 damaged image costs nothing but time. Redis flushes first, which needs half the memory at the peak; a replica that
 loses its data to a broken transfer was judged the worse of the two.
 
-``repl-diskless-load`` decides where the bytes go. ``disabled``: into a file first, decoded when it is complete, so
-that a slow master costs no memory. ``on-empty-db`` (when nothing is stored) and ``swapdb``: decoded as they come.
+``repl-diskless-load`` decides where the bytes go. ``disabled``: into a file without a name, from which they are decoded
+at our own pace, so that a replica that is slow at decoding does not hold up the master's transfer; nothing shows of
+that before the image is complete. ``on-empty-db`` (when nothing is stored) and ``swapdb``: decoded as they come, no
+disk needed.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ _PIECE = 64 * 1024
 _SLICE_SECONDS = 0.004
 
 
+def _nobody(error: Exception | None) -> None:
+    """Nobody waits yet."""
+
+
 class Image:
     """One image. ``direct``: decode the bytes as they come. Raises OSError when there is no place for the file."""
 
@@ -38,6 +44,11 @@ class Image:
         self._server = server
         self._decoder = Decoder()
         self._file: IO[bytes] | None = None
+        self._position = 0
+        self._running = False
+        self._error: Exception | None = None
+        self._done: Callable[[Exception | None], None] = _nobody
+        self._each_slice: Callable[[], None] | None = None
         self.direct = direct
         self.databases = [server.new_database(db.index) for db in server.databases]
         self.keys = 0
@@ -47,7 +58,7 @@ class Image:
         self._abandoned = False
         self._announced = False
         if not direct:
-            self._file = tempfile.TemporaryFile(prefix="temp-sync-", dir=os.curdir)
+            self._file = tempfile.TemporaryFile(prefix="temp-sync-", dir=os.curdir, buffering=0)
 
     @property
     def info(self) -> SnapshotInfo:
@@ -60,12 +71,17 @@ class Image:
         return self._decoder.bytes_read
 
     def received(self, data: bytes) -> None:
-        """Take the next bytes. Raises OSError (the file) or DamagedSnapshot (decoded directly)."""
+        """Take the next bytes. Raises OSError (the file) or DamagedSnapshot (what was decoded so far)."""
         self.size += len(data)
-        if self._file is not None:
-            self._file.write(data)
-        else:
+        if self._file is None:
             self._decode(data)
+            return
+        if self._error is not None:
+            raise self._error
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        self._run()
 
     def load(self, done: Callable[[Exception | None], None], each_slice: Callable[[], None]) -> None:
         """All bytes are here: decode the rest in slices, then call ``done`` with None or what is wrong.
@@ -73,35 +89,44 @@ class Image:
         ``each_slice`` is called after each slice. Neither is called after ``abandon``.
         """
         self.complete = True
+        self._done, self._each_slice = done, each_slice
         if self._file is None:
-            self._finish(done)
-            return
-        try:
-            self._file.flush()
-            self._file.seek(0)
-        except OSError as error:
-            done(error)
-            return
-        self._slice(done, each_slice)
+            self._finish()
+        elif self._error is not None:
+            done(self._error)
+        else:
+            if self.keys and not self._announced:
+                self._announce()
+            self._run()
 
-    def _slice(self, done: Callable[[Exception | None], None], each_slice: Callable[[], None]) -> None:
-        if self._abandoned:
+    def _run(self) -> None:
+        if not self._running:
+            self._running = True
+            self._server.call_later(0, self._slice)
+
+    def _slice(self) -> None:
+        """Decode a few milliseconds of what is in the file."""
+        self._running = False
+        if self._abandoned or self._file is None:
             return
-        file = self._file
-        assert file is not None
         until = time.perf_counter() + _SLICE_SECONDS
         try:
             while time.perf_counter() < until:
-                data = file.read(_PIECE)
+                data = os.pread(self._file.fileno(), _PIECE, self._position)
                 if not data:
-                    self._finish(done)
+                    if self.complete:
+                        self._finish()
                     return
+                self._position += len(data)
                 self._decode(data)
         except (DamagedSnapshot, OSError) as error:
-            done(error)
+            self._error = error
+            if self.complete:
+                self._done(error)
             return
-        each_slice()
-        self._server.call_later(0, self._slice, done, each_slice)
+        if self._each_slice is not None:
+            self._each_slice()
+        self._run()
 
     def _decode(self, data: bytes) -> None:
         databases = self.databases
@@ -115,7 +140,7 @@ class Image:
                 )
             databases[index].load(key, value, at_ms)
         self.keys += len(entries)
-        if entries and not self._announced:
+        if entries and not self._announced and (self.direct or self.complete):
             self._announce()
 
     def _announce(self) -> None:
@@ -129,17 +154,17 @@ class Image:
         if info.used_memory:
             log.notice(f"RDB memory usage when created {info.used_memory / 1048576:.2f} Mb")
 
-    def _finish(self, done: Callable[[Exception | None], None]) -> None:
+    def _finish(self) -> None:
         try:
             self._decoder.close()
             if self._decoder.unused:
                 raise DamagedSnapshot("", self._decoder.bytes_read, "there are bytes behind its end")
         except DamagedSnapshot as error:
-            done(error)
+            self._done(error)
             return
         if not self._announced:
             self._announce()
-        done(None)
+        self._done(None)
 
     def exchange(self) -> None:
         """Put the new dataset into the place of the running one, which is freed in slices."""
