@@ -356,10 +356,10 @@ def _seal(path: str) -> None:
 
 @implementer(ISnapshotBackendFactory)
 class LMDBFactory:
-    """Makes the backend from the directive lmdb-path, or in ``replicad.lmdb`` under the directory ``dir``."""
+    """Makes the backend from the directive lmdb-path, which is relative to ``dir`` and by default ``replicad.lmdb``."""
 
     name = "lmdb"
 
     def make(self, settings: Mapping[str, Any]) -> LMDBBackend:
         """Return the backend for these settings."""
-        return LMDBBackend(settings.get("lmdb-path") or os.path.join(settings.get("dir", "."), "replicad.lmdb"))
+        return LMDBBackend(os.path.join(settings.get("dir", "."), settings.get("lmdb-path") or "replicad.lmdb"))

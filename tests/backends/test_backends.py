@@ -156,4 +156,5 @@ class LMDBTest(IncrementalSuite, SynchronousTestCase):
         self.assertTrue(verifyObject(ISnapshotBackendFactory, factory))
         self.assertEqual(factory.make({"dir": "/a"}).directory, "/a/replicad.lmdb")
         self.assertEqual(factory.make({"dir": "/a", "lmdb-path": ""}).directory, "/a/replicad.lmdb")
+        self.assertEqual(factory.make({"dir": "/a", "lmdb-path": "b"}).directory, "/a/b")
         self.assertEqual(factory.make({"dir": "/a", "lmdb-path": "/b/c"}).directory, "/b/c")

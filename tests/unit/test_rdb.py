@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import deque
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -159,6 +160,35 @@ class RealFilesTest(SynchronousTestCase):
                 ours.pop("entries_read")
                 theirs.pop("entries_read", None)
         self.assertEqual(found, expected)
+
+
+    def test_damaged_files(self) -> None:
+        """Changed in any way, they are read or refused with DamagedSnapshot, whatever the checksum would have said."""
+        random = Random(4)
+        originals = [path.read_bytes() for path in sorted(FILES.glob("*.rdb"))]
+        refused = 0
+        for _ in range(300):
+            data = bytearray(random.choice(originals))
+            data[-8:] = bytes(8)
+            for _ in range(random.choice((1, 1, 2, 5, 30))):
+                place = random.randrange(9, len(data))
+                kind = random.randrange(4)
+                if kind == 0:
+                    data[place] = random.randrange(256)
+                elif kind == 1:
+                    del data[place : place + random.randrange(1, 20)]
+                elif kind == 2:
+                    data[place:place] = random.randbytes(random.randrange(1, 10))
+                else:
+                    data[place : place + 9] = random.choice((b"\x81" + b"\xff" * 8, b"\x80\x7f\xff\xff\xff", b"\x0a" * 9))
+            decoder = Decoder()
+            try:
+                decoder.feed(bytes(data))
+                decoder.close()
+            except DamagedSnapshot:
+                refused += 1
+        self.assertGreater(refused, 100)
+        self.assertLess(refused, 300)
 
 
 class DecoderTest(SynchronousTestCase):
