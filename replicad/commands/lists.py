@@ -403,11 +403,12 @@ def lpos(client: Client, argv: list[bytes]) -> Any:
     size = min(limit or len(value), len(value))
     if rank == INT64_MIN:
         rank = -1  # its negation overflows in Redis, and every match is one
-    if rank == 1 and count is None:
+    if rank == 1 and (count is None or count == 1):  # the usual question, answered in C
         try:
-            return value.index(argv[2], 0, size)
+            index = value.index(argv[2], 0, size)
         except ValueError:
-            return None
+            return None if count is None else ()
+        return index if count is None else [index]
     matches = islice(_positions(value, argv[2], rank < 0, size), abs(rank) - 1, None)
     if count is None:
         return next(matches, None)
@@ -452,31 +453,27 @@ def lrem(client: Client, argv: list[bytes]) -> int:
     value = client.db.writable(argv[1], deque)
     if value is None:
         return 0
-    element = argv[3]
-    removed = value.count(element)
+    removed = value.count(argv[3])
     if not removed:
         return 0
+    if count < 0:
+        value.reverse()
     if count and abs(count) < removed:
         removed = abs(count)
-        if count < 0:
-            value.reverse()
-        if removed == 1:
-            value.remove(element)
-        else:
-            _remove_first(value, element, removed)
-        if count < 0:
-            value.reverse()
-    else:
-        kept = [other for other in value if other != element]
-        value.clear()
-        value.extend(kept)
+    _remove_first(value, argv[3], removed)
+    if count < 0:
+        value.reverse()
     client.db.touched_or_empty(argv[1], value)
     client.server.dirty += removed
     return removed
 
 
 def _remove_first(value: List, element: bytes, count: int) -> None:
-    """Remove the first ``count`` elements equal to ``element``, of which there are more, in one pass."""
+    """Remove the first ``count`` elements equal to ``element``; there are so many."""
+    if count <= 4:  # a walk in C takes 3 ms for a million elements, one in Python 25
+        for _ in range(count):
+            value.remove(element)
+        return
     kept = []
     walked = 0
     for other in value:
