@@ -63,7 +63,8 @@ def categories_of(cmd: Command) -> list[str]:
             found.add(word)
     found.add("fast" if "fast" in flags else "slow")
     group = _GROUP_CATEGORY.get(cmd.group, cmd.group)
-    if group in CATEGORIES and not cmd.subcommands:
+    # SORT belongs to the types it sorts, not to the commands about keys
+    if group in CATEGORIES and not cmd.subcommands and not (group == "keyspace" and "sortedset" in found):
         found.add(group)
     return [name for name in CATEGORIES if name in found]
 
@@ -149,10 +150,7 @@ def command_info(client: Client, argv: Argv) -> list[Any]:
     if len(argv) == 2:
         return [_details(cmd, client.resp) for cmd in all_commands()]
     found = [_named(name) for name in argv[2:]]
-    return [_details(cmd, client.resp) if cmd is not None else _NULL[client.resp] for cmd in found]
-
-
-_NULL = {2: Wire(b"*-1\r\n"), 3: Wire(b"_\r\n")}
+    return [_details(cmd, client.resp) if cmd is not None else None for cmd in found]
 
 
 @lru_cache(None)
