@@ -14,7 +14,13 @@ _MAX_CACHED = 256
 
 
 def match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
-    """Whether all of ``text`` matches ``pattern``."""
+    """Whether all of ``text`` matches ``pattern``.
+
+    An empty text matches only an empty pattern, not ``*``, as in Redis (which takes a lone ``*`` for all keys in KEYS and
+    SCAN without asking).
+    """
+    if not text:
+        return not pattern
     if len(pattern) > 4096:
         return bool(_compile.__wrapped__(pattern, nocase)(text))
     return _compile(pattern, nocase)(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import integer
 from replicad.commands.scanning import scan_cursor, scan_options
-from replicad.errors import DB_OUT_OF_RANGE, NO_SUCH_KEY, NOT_INTEGER, SAME_OBJECT, SYNTAX, ReplyError, err
+from replicad.errors import DB_OUT_OF_RANGE, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, err
 from replicad.glob import match as glob_match
 from replicad.resp import OK, Simple
 from replicad.values import copy_value, type_name
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 _ONE, _TWO, _ALL = (1, 1, 1), (1, 2, 1), (1, -1, 1)
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
+_NOT_AN_INT = err(f"value is out of range, value must between {_INT_MIN} and {_INT_MAX}")
 
 
-def _database(client: Client, text: bytes, error: ReplyError = NOT_INTEGER) -> Database:
-    """The database numbered ``text``; raises ``error`` when that is no number and DB_OUT_OF_RANGE."""
-    index = integer(text, error)
+def _database(client: Client, text: bytes) -> Database:
+    """The database with the number ``text``."""
+    index = integer(text)
     if not _INT_MIN <= index <= _INT_MAX:
-        raise error
+        raise _NOT_AN_INT
     if not 0 <= index < len(client.server.databases):
         raise DB_OUT_OF_RANGE
     return client.server.databases[index]

@@ -149,9 +149,7 @@ def _step(client: Client, members: Collection[bytes], cursor: int, count: int) -
     return (until if until <= _HASH_MASK else 0), found
 
 
-def scan_collection(
-    client: Client, members: Collection[bytes], cursor: int, argv: list[bytes]
-) -> tuple[bytes, list[bytes]]:
+def scan_collection(client: Client, members: Collection[bytes], cursor: int, argv: list[bytes]) -> tuple[bytes, list[bytes]]:
     """One step over a hash, a set or the ``scores`` of a sorted set: (the next cursor as text, the members found).
 
     ``members`` must be a dict or a set (membership is tested); options are read from ``argv[3:]``.

@@ -10,7 +10,8 @@ from tests.support.connection import Argument, RespError
 from tests.support.twohead import TwoHeadedTestCase
 
 ONE_OF_EACH = (
-    "SET str v", "RPUSH list a b", "SADD set a b", "HSET hash f v", "ZADD zset 1 a", "XADD stream 1-1 f v", "SET int 5",
+    "SET str v", "RPUSH list a b", "SADD set a b", "HSET hash f v", "ZADD zset 1 a", "XADD stream 1-1 f v",
+    "SET int 5",
 )  # fmt: skip
 
 
@@ -24,7 +25,8 @@ class Keys(TwoHeadedTestCase):
         self.do_all(
             "EXISTS str list missing str", "TOUCH str missing str", "DEL str str missing", "DEL missing", "DEL",
             "UNLINK list set", "UNLINK", "EXISTS", "TOUCH", "TYPE", "TYPE a b", "DBSIZE", "DBSIZE x",
-            "SET k v PXAT 1", "EXISTS k", "SET k v PXAT 1", "DEL k", "SET k v PXAT 1", "TYPE k", "SET k v PXAT 1", "TOUCH k",
+            "SET k v PXAT 1", "EXISTS k", "SET k v PXAT 1", "DEL k", "SET k v PXAT 1", "TYPE k", "SET k v PXAT 1",
+            "TOUCH k",
         )  # fmt: skip
         self.do("SET", b"bin\x00\r\n\xff", "v")
         self.do("EXISTS", b"bin\x00\r\n\xff")
@@ -33,9 +35,12 @@ class Keys(TwoHeadedTestCase):
 
     def test_rename(self) -> None:
         self.do_all(
-            "RENAME a b", "SET a 1 EX 100", "RENAME a b", "TTL b", "GET b", "EXISTS a", "SET c 2", "RENAME c b", "TTL b",
-            "RENAME b b", "RENAMENX b b", "RENAMENX x y", "RPUSH l a", "RENAMENX l b", "RENAMENX b n", "RENAME l n", "TYPE n",
-            "RENAME n", "RENAMENX n", "SET x 1 PXAT 1", "RENAME x y", "SET y 1 PXAT 1", "RENAMENX n y", "SET t 1 EX 100",
+            "RENAME a b", "SET a 1 EX 100", "RENAME a b", "TTL b", "GET b", "EXISTS a", "SET c 2", "RENAME c b",
+            "TTL b",
+            "RENAME b b", "RENAMENX b b", "RENAMENX x y", "RPUSH l a", "RENAMENX l b", "RENAMENX b n",
+            "RENAME l n", "TYPE n",
+            "RENAME n", "RENAMENX n", "SET x 1 PXAT 1", "RENAME x y", "SET y 1 PXAT 1", "RENAMENX n y",
+            "SET t 1 EX 100",
             "SET u 1", "RENAME u t", "TTL t",
         )  # fmt: skip
         self.same_digest()
@@ -43,7 +48,8 @@ class Keys(TwoHeadedTestCase):
     def test_move(self) -> None:
         self.do_all(
             "MOVE k 1", "SET k v EX 100", "MOVE k 1", "EXISTS k", "SELECT 1", "TTL k", "GET k", "SELECT 0", "SET k w",
-            "MOVE k 1", "MOVE k 0", "MOVE k x", "MOVE k 99", "MOVE k -1", "MOVE k", "MOVE k 99999999999", "MOVE k 1.5",
+            "MOVE k 1", "MOVE k 0", "MOVE k x", "MOVE k 99", "MOVE k -1", "MOVE k", "MOVE k 99999999999",
+            "MOVE k 1.5",
             "SELECT 1", "SET k gone PXAT 1", "SELECT 0", "MOVE k 1", "MOVE missing 0",
         )  # fmt: skip
         self.same_digest()
@@ -54,11 +60,15 @@ class Keys(TwoHeadedTestCase):
             self.do("COPY", key, f"{key}2")
         self.do_all(
             "RPUSH list2 more", "LRANGE list 0 -1", "HSET hash2 g w", "HGETALL hash", "SADD set2 c", "SCARD set",
-            "COPY str list2", "COPY str list2 REPLACE", "TYPE list2", "COPY str str", "COPY str str DB 0", "COPY str str DB 1",
-            "COPY str str DB 1", "COPY str str DB 1 REPLACE", "COPY str x DB 99", "COPY str x DB -1", "COPY str x DB y",
+            "COPY str list2", "COPY str list2 REPLACE", "TYPE list2", "COPY str str", "COPY str str DB 0",
+            "COPY str str DB 1",
+            "COPY str str DB 1", "COPY str str DB 1 REPLACE", "COPY str x DB 99", "COPY str x DB -1",
+            "COPY str x DB y",
             "COPY str x DB", "COPY str x FOO", "COPY str", "COPY missing missing", "COPY missing x DB 99",
-            "COPY str x replace db 2 REPLACE db 3", "EXPIRE str 100", "COPY str ttl", "TTL ttl", "COPY int ttl REPLACE",
-            "TTL ttl", "SET gone v PXAT 1", "COPY gone here", "SET gone v PXAT 1", "COPY str gone", "COPY str x DB 1.5",
+            "COPY str x replace db 2 REPLACE db 3", "EXPIRE str 100", "COPY str ttl", "TTL ttl",
+            "COPY int ttl REPLACE",
+            "TTL ttl", "SET gone v PXAT 1", "COPY gone here", "SET gone v PXAT 1", "COPY str gone",
+            "COPY str x DB 1.5", "COPY str x DB 99999999999",
         )  # fmt: skip
         self.same_digest()
 
@@ -67,8 +77,10 @@ class Keys(TwoHeadedTestCase):
         names = ["hello", "hallo", "hxllo", "hllo", "heeello", "h[llo", "a*b", "a\\b", "h?llo", "", "h-llo", "h^llo"]
         for name in names:
             self.do("SET", name, "v")
-        for pattern in ("*", "h?llo", "h*llo", "h[ae]llo", "h[^e]llo", "h[a-b]llo", "h\\?llo", "a\\*b", "h[", "h[]llo", "[",
-                        "", "?", "**", "h[b-a]llo", "h[-]llo", "h[a", "\\", "a\\\\b", "h[\\^]llo", "*o*l", "*l*l*o"):  # fmt: skip
+        for pattern in ("*", "h?llo", "h*llo", "h[ae]llo", "h[^e]llo", "h[a-b]llo", "h\\?llo", "a\\*b", "h[",
+                        "h[]llo", "[",
+                        "", "?", "**", "h[b-a]llo", "h[-]llo", "h[a", "\\", "a\\\\b", "h[\\^]llo", "*o*l", "***",
+                        "*l*l*o"):  # fmt: skip
             self.do_sorted("KEYS", pattern)
         self.do("SET", "gone", "v", "PXAT", 1)
         self.do_sorted("KEYS", "g*")
@@ -94,22 +106,27 @@ class Keys(TwoHeadedTestCase):
             self.pair.both("SET", f"key:{number}", "v")
         self.do_all(*ONE_OF_EACH[1:])
         self.do("SET", "gone", "v", "PXAT", 1)
-        for options in ([], ["COUNT", 1], ["COUNT", 1000], ["MATCH", "key:1*"], ["MATCH", "nothing"], ["TYPE", "list"],
+        for options in ([], ["COUNT", 1], ["COUNT", 1000], ["MATCH", "key:1*"], ["MATCH", "nothing"], ["TYPE",
+                        "list"],
                         ["TYPE", "LIST"], ["TYPE", "nosuchtype"], ["MATCH", "*s*", "TYPE", "set", "COUNT", 50],
-                        ["TYPE", "string", "MATCH", "[ik]*"], ["COUNT", 2**62], ["MATCH", "a", "MATCH", "*7"]):  # fmt: skip
+                        ["TYPE", "string", "MATCH", "[ik]*"], ["COUNT", 2**62], ["MATCH", "a", "MATCH",
+                        "*7"]):  # fmt: skip
             real, ours = self.scan_all("SCAN", "CURSOR", *options)
             self.assertEqual(ours, real, str(options))
 
     def test_scan_errors(self) -> None:
         self.do("SET", "k", "v")
-        for args in (["x"], ["99999999999999999999"], ["1.5"], ["0", "COUNT"], ["0", "COUNT", "0"], ["0", "COUNT", "-1"], ["-"],
+        for args in (["x"], ["99999999999999999999"], ["1.5"], ["0", "COUNT"], ["0", "COUNT", "0"], ["0", "COUNT",
+                     "-1"], ["-"],
                      ["0", "COUNT", "x"], ["0", "FOO", "1"], ["0", "COUNT", "x", "FOO"], [" 0"], ["0 "], [], ["+"],
-                     ["+0"], ["-0"], ["00"], [""], ["0", "MATCH"], ["0", "TYPE"], ["0", "COUNT", "99999999999999999999"]):  # fmt: skip
+                     ["+0"], ["-0"], ["00"], [""], ["0", "MATCH"], ["0", "TYPE"], ["0", "COUNT",
+                     "99999999999999999999"]):  # fmt: skip
             self.do("SCAN", *args)
         self.do_all("HSET h f v", "SADD s 1", "ZADD z 1 a")
         for name in ("HSCAN", "SSCAN", "ZSCAN"):
             key = name[0].lower()
-            for args in ([], ["0"], ["x"], ["0", "TYPE", "hash"], ["0", "COUNT", "0"], ["0", "COUNT"], ["0", "MATCH", "x"],
+            for args in ([], ["0"], ["x"], ["0", "TYPE", "hash"], ["0", "COUNT", "0"], ["0", "COUNT"], ["0",
+                         "MATCH", "x"],
                          ["0", "NOVALUES"], ["0", "match", "*"]):  # fmt: skip
                 self.do(name, key, *args)
             self.do_all(f"{name} missing 0 FOO 1", f"{name} missing x", f"{name} k 0", f"{name} k x", f"{name} missing 0")
@@ -144,10 +161,14 @@ class Keys(TwoHeadedTestCase):
 
     def test_databases(self) -> None:
         self.do_all(
-            "SET a 1", "SELECT 3", "SET b 2 EX 100", "DBSIZE", "SWAPDB 0 3", "GET a", "SELECT 0", "GET b", "TTL b", "SWAPDB x 1",
-            "SWAPDB 1 x", "SWAPDB 0 99", "SWAPDB -1 0", "SWAPDB 0 99999999999999", "SWAPDB 1 1", "SWAPDB 0", "SWAPDB 0 1 2",
-            "FLUSHDB foo", "FLUSHDB ASYNC SYNC", "FLUSHALL foo", "FLUSHALL SYNC x", "FLUSHDB", "DBSIZE", "SELECT 3", "DBSIZE",
-            "SET x 1", "FLUSHDB async", "DBSIZE", "SET x 1", "SELECT 5", "SET y 1", "FLUSHALL sync", "DBSIZE", "SELECT 3",
+            "SET a 1", "SELECT 3", "SET b 2 EX 100", "DBSIZE", "SWAPDB 0 3", "GET a", "SELECT 0", "GET b", "TTL b",
+            "SWAPDB x 1",
+            "SWAPDB 1 x", "SWAPDB 0 99", "SWAPDB -1 0", "SWAPDB 0 99999999999999", "SWAPDB 1 1", "SWAPDB 0",
+            "SWAPDB 0 1 2",
+            "FLUSHDB foo", "FLUSHDB ASYNC SYNC", "FLUSHALL foo", "FLUSHALL SYNC x", "FLUSHDB", "DBSIZE",
+            "SELECT 3", "DBSIZE",
+            "SET x 1", "FLUSHDB async", "DBSIZE", "SET x 1", "SELECT 5", "SET y 1", "FLUSHALL sync", "DBSIZE",
+            "SELECT 3",
             "DBSIZE", "FLUSHALL async", "FLUSHALL", "FLUSHDB SYNC",
         )  # fmt: skip
         self.same_digest()
@@ -156,9 +177,11 @@ class Keys(TwoHeadedTestCase):
         other = self.open_pair()
         for setup, change in (
             ("SET k v", "DEL k"), ("SET k v", "RENAME k other"), ("SET x v", "RENAME x k"), ("SET k v", "MOVE k 1"),
-            ("SET k v", "EXPIRE k 100"), ("SET k v", "SWAPDB 0 1"), ("SET j v", "SWAPDB 0 1"), ("SET k v", "FLUSHALL"),
+            ("SET k v", "EXPIRE k 100"), ("SET k v", "SWAPDB 0 1"), ("SET j v", "SWAPDB 0 1"), ("SET k v",
+            "FLUSHALL"),
             ("SET j v", "FLUSHDB"), ("SET j v", "COPY j k"), ("SET k v EX 100", "PERSIST k"), ("SET k v", "DEL j"),
-            ("SET k v", "EXPIRE k -1"), ("SET k v", "PERSIST k"), ("RPUSH l 1", "SORT l STORE k"), ("SET k v", "GETEX k EX 100"),
+            ("SET k v", "EXPIRE k -1"), ("SET k v", "PERSIST k"), ("RPUSH l 1", "SORT l STORE k"), ("SET k v",
+            "GETEX k EX 100"),
         ):  # fmt: skip
             self.do_all("FLUSHALL", tuple(setup.split()), "WATCH k", "MULTI", "PING")
             other.do(*change.split())
@@ -174,7 +197,8 @@ class Keys(TwoHeadedTestCase):
         self.do("ZADD", "zwide", 1, "x" * 65)
         self.do("ZADD", "zlong", *range(258))
         self.do("SET", "10000", 10000)
-        for key in ("str", "list", "set", "hash", "zset", "stream", "int", "raw", "ints", "manyints", "wide", "long", "zwide",
+        for key in ("str", "list", "set", "hash", "zset", "stream", "int", "raw", "ints", "manyints", "wide",
+                    "long", "zwide",
                     "zlong", "10000", "missing"):  # fmt: skip
             for name in ("ENCODING", "REFCOUNT", "FREQ", "IDLETIME"):
                 self.do("OBJECT", name, key)
@@ -194,13 +218,15 @@ class Keys(TwoHeadedTestCase):
                 self.do("RESTORE", f"{key}:{name}", 100000, payload, "REPLACE")
                 self.do("TTL", f"{key}:{name}")
         payload = self.both("DUMP", "str")[0]
-        for args in ([-1], ["x"], [0, "FOO"], [0, "IDLETIME"], [0, "IDLETIME", -1], [0, "IDLETIME", 5], [0, "FREQ", 256],
+        for args in ([-1], ["x"], [0, "FOO"], [0, "IDLETIME"], [0, "IDLETIME", -1], [0, "IDLETIME", 5],
+                     [0, "FREQ", 256],
                      [0, "REPLACE", "FREQ", 255], [0, "FREQ", 1, "IDLETIME", 1], [0, "IDLETIME", 1, "FREQ", 1], [],
-                     [1000, "ABSTTL", "REPLACE"], [1000, "ABSTTL"], [4102444800000, "absttl"], [0, "ABSTTL", "REPLACE"]):  # fmt: skip
+                     [1000, "ABSTTL", "REPLACE"], [1000, "ABSTTL"], [4102444800000, "absttl"], [0, "ABSTTL",
+                     "REPLACE"]):  # fmt: skip
             self.do("RESTORE", "target", *args[:1], payload, *args[1:])
             self.do("EXISTS", "target")
             self.do("PEXPIRETIME", "target")
-        for damaged in (b"", b"short", payload[:-1], payload[:-9] + b"\xff" + payload[-8:], b"\x00" + payload):
+        for damaged in (b"", b"short", payload[:-1], payload[:-9] + b"\xff" + payload[-8:], b"\x01" + payload):
             self.do("RESTORE", "damaged", 0, damaged)
             self.do("RESTORE", "str", 0, damaged)
             self.do("RESTORE", "str", -1, damaged, "REPLACE")
@@ -215,10 +241,10 @@ class Keys(TwoHeadedTestCase):
     def test_table(self) -> None:
         """COMMAND INFO of these families: arity, flags, key positions, categories."""
         names = (
-            "set get getset getdel getex setex psetex setnx mget mset msetnx incr decr incrby decrby incrbyfloat append strlen "
-            "getrange substr setrange lcs del unlink exists touch type rename renamenx move copy randomkey keys scan dbsize "
-            "flushdb flushall swapdb dump restore restore-asking expire pexpire expireat pexpireat ttl pttl expiretime "
-            "pexpiretime persist sort sort_ro"
+            "set get getset getdel getex setex psetex setnx mget mset msetnx incr decr incrby decrby "
+            "incrbyfloat append strlen getrange substr setrange lcs del unlink exists touch type rename "
+            "renamenx move copy randomkey keys scan dbsize flushdb flushall swapdb dump restore restore- "
+            "asking expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist sort sort_ro"
         ).split()
         for name in names:
             real, ours = self.both("COMMAND", "INFO", name)
@@ -227,13 +253,13 @@ class Keys(TwoHeadedTestCase):
             self.assertEqual(set(ours[0][2]), set(real[0][2]), name)
             self.assertEqual(ours[0][3:6], real[0][3:6], name)
             self.assertEqual(set(ours[0][6]), set(real[0][6]), name)
-        for line in ("SORT l BY w_* GET # STORE out", "SORT l STORE a STORE b", "SORT l LIMIT 1 STORE a", "SORT_RO l BY x_*",
-                     "SORT l GET STORE STORE b", "MSET a 1 b 2", "DEL a b c", "RENAME a b", "LCS a b LEN"):  # fmt: skip
+        for line in ("SORT l BY w_* GET # STORE out", "SORT l STORE a STORE b", "SORT l LIMIT 1 STORE a",
+                     "SORT_RO l BY x_*",
+                     "SORT l GET STORE STORE b", "MSET a 1 b 2", "DEL a b c", "RENAME a b",
+                     "LCS a b LEN"):  # fmt: skip
             self.do("COMMAND", "GETKEYS", *line.split())
 
-    @settings(
-        max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

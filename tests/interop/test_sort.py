@@ -14,8 +14,10 @@ class Sort(TwoHeadedTestCase):
 
     def prepare(self) -> None:
         self.do_all(
-            "RPUSH l 5 1 4 2 3 10", "SADD s 5 1 4 2 3 10", "ZADD z 1 5 2 1 3 4 4 2 5 3 6 10", "RPUSH words b a c aa B",
-            "MSET w_5 1 w_1 5 w_4 2 w_2 4 w_10 -1 n_5 five n_1 one n_10 ten", "HSET h_5 w 3 n FIVE", "HSET h_1 w 1 n ONE",
+            "RPUSH l 5 1 4 2 3 10", "SADD s 5 1 4 2 3 10", "ZADD z 1 5 2 1 3 4 4 2 5 3 6 10",
+            "RPUSH words b a c aa B",
+            "MSET w_5 1 w_1 5 w_4 2 w_2 4 w_10 -1 n_5 five n_1 one n_10 ten", "HSET h_5 w 3 n FIVE",
+            "HSET h_1 w 1 n ONE",
             "HSET h_4 w 2", "RPUSH w_list x", "SET str v",
         )  # fmt: skip
 
@@ -29,10 +31,13 @@ class Sort(TwoHeadedTestCase):
         self.prepare()
         for key in ("l", "s", "z", "missing"):
             for options in (
-                "", "ASC", "DESC", "ALPHA", "ALPHA DESC", "LIMIT 0 3", "LIMIT 2 2", "LIMIT -1 2", "LIMIT 1 -1", "LIMIT 10 5",
+                "", "ASC", "DESC", "ALPHA", "ALPHA DESC", "LIMIT 0 3", "LIMIT 2 2", "LIMIT -1 2", "LIMIT 1 -1",
+                "LIMIT 10 5",
                 "LIMIT 1 0", "DESC LIMIT 1 3", "BY w_*", "BY w_* DESC", "BY w_* ALPHA", "BY h_*->w", "BY h_*->w DESC",
-                "BY nosort GET #", "GET #", "GET n_*", "GET # GET n_* GET h_*->n", "GET nostar", "GET h_*->", "GET h_*->x",
-                "BY h_*-> GET #", "BY w_* GET w_*", "ASC DESC ASC", "BY w_* BY nosort LIMIT 0 0", "GET w_list*", "GET n_*->f",
+                "BY nosort GET #", "GET #", "GET n_*", "GET # GET n_* GET h_*->n", "GET nostar", "GET h_*->",
+                "GET h_*->x",
+                "BY h_*-> GET #", "BY w_* GET w_*", "ASC DESC ASC", "BY w_* BY nosort LIMIT 0 0", "GET w_list*",
+                "GET n_*->f",
                 "BY missing_*", "BY missing_* DESC LIMIT 1 2", "GET h_*", "GET h_->*", "LIMIT 0 2 LIMIT 1 1",
                 "limit 1 2 desc alpha get # by nosort",
             ):  # fmt: skip
@@ -44,7 +49,8 @@ class Sort(TwoHeadedTestCase):
     def test_nosort(self) -> None:
         self.prepare()
         for key in ("l", "z"):
-            for options in ("", "DESC", "LIMIT 1 2", "DESC LIMIT 1 2", "LIMIT 10 2", "LIMIT -1 2", "LIMIT 1 -1", "ALPHA DESC",
+            for options in ("", "DESC", "LIMIT 1 2", "DESC LIMIT 1 2", "LIMIT 10 2", "LIMIT -1 2", "LIMIT 1 -1",
+                            "ALPHA DESC",
                             "STORE out", "DESC LIMIT 0 2 STORE out"):  # fmt: skip
                 self.do("SORT", key, "BY", "nosort", *options.split())
         self.do_sorted("SORT", "s", "BY", "nosort")
@@ -58,7 +64,8 @@ class Sort(TwoHeadedTestCase):
             self.do("SORT", "l", *options.split(), "STORE", "out")
             self.do("LRANGE", "out", 0, -1)
         self.do_all(
-            "EXPIRE out 100", "SORT l STORE out", "TTL out", "SORT l LIMIT 10 5 STORE out", "EXISTS out", "SORT l STORE l",
+            "EXPIRE out 100", "SORT l STORE out", "TTL out", "SORT l LIMIT 10 5 STORE out", "EXISTS out",
+            "SORT l STORE l",
             "LRANGE l 0 -1", "SORT missing STORE str", "EXISTS str", "SORT missing STORE str", "SET str v",
             "SORT z STORE str", "TYPE str", "SORT l STORE a STORE b", "EXISTS a b", "SORT_RO l STORE x",
         )  # fmt: skip
@@ -67,16 +74,21 @@ class Sort(TwoHeadedTestCase):
     def test_errors(self) -> None:
         self.prepare()
         self.do_all(
-            "SORT", "SORT_RO", "SORT str", "SORT str FOO", "SORT h_5", "SORT l FOO", "SORT l LIMIT 1", "SORT l LIMIT x 1",
+            "SORT", "SORT_RO", "SORT str", "SORT str FOO", "SORT h_5", "SORT l FOO", "SORT l LIMIT 1",
+            "SORT l LIMIT x 1",
             "SORT l LIMIT 1 x", "SORT l LIMIT 1 99999999999999999999", "SORT l BY", "SORT l GET", "SORT l STORE",
-            "SORT words", "SORT words BY w_*", "SORT l BY n_*", "SORT missing FOO", "SORT l BY w_list*", "SORT words BY nosort",
+            "SORT words", "SORT words BY w_*", "SORT l BY n_*", "SORT missing FOO", "SORT l BY w_list*",
+            "SORT words BY nosort",
             "SORT words GET n_*",
         )  # fmt: skip
 
     def test_numbers(self) -> None:
-        for values in (["0x10", "1"], ["inf", "-inf", "0"], ["nan"], ["1 "], [" 1", "2"], ["\t1", "3"], ["1\x00abc", "0"], ["0x"],
-                       ["5", ""], ["-0", "0"], ["0", "-0"], ["1e2", "99"], ["+5", "3"], ["1e-310", "0"], ["1e-400"], ["1e400"],
-                       ["   "], ["1.5", "1.25"], ["123456789012345678901", "123456789012345678902"], [".5", "5."], ["1_0"]):  # fmt: skip
+        for values in (["0x10", "1"], ["inf", "-inf", "0"], ["nan"], ["1 "], [" 1", "2"], ["\t1", "3"],
+                       ["1\x00abc", "0"], ["0x"],
+                       ["5", ""], ["-0", "0"], ["0", "-0"], ["1e2", "99"], ["+5", "3"], ["1e-310", "0"],
+                       ["1e-400"], ["1e400"],
+                       ["   "], ["1.5", "1.25"], ["123456789012345678901", "123456789012345678902"], [".5", "5."],
+                       ["1_0"]):  # fmt: skip
             self.do("DEL", "l")
             self.do("RPUSH", "l", *values)
             for order in ("ASC", "DESC"):
@@ -99,9 +111,7 @@ class Sort(TwoHeadedTestCase):
         for line in ("SORT l GET missing_*", "SORT missing", "SORT_RO z GET #", "SORT l STORE out"):
             pair.do(*line.split())
 
-    @settings(
-        max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def test_random(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,9 +31,11 @@ class Strings(TwoHeadedTestCase):
     def test_set_conditions(self) -> None:
         self.do_all(
             "SET k v NX", "SET k w NX", "SET m v XX", "SET k w XX", "GET k", "EXISTS m",
-            "SET k x GET", "SET new x GET", "SET k y NX GET", "SET fresh y NX GET", "SET k z XX GET", "SET none z XX GET",
+            "SET k x GET", "SET new x GET", "SET k y NX GET", "SET fresh y NX GET", "SET k z XX GET",
+            "SET none z XX GET",
             "RPUSH l a", "SET l v GET", "SET l v NX GET", "SET l v NX", "TYPE l", "SET l v XX", "TYPE l",
-            "set k v get GET gEt", "SET k v nx XX", "SET k v XX NX", "SET k v NX NX", "SET k v FOO", "SET k v PERSIST",
+            "set k v get GET gEt", "SET k v nx XX", "SET k v XX NX", "SET k v NX NX", "SET k v FOO",
+            "SET k v PERSIST",
         )  # fmt: skip
         self.same_digest()
 
@@ -45,7 +48,8 @@ class Strings(TwoHeadedTestCase):
             "SET k v EX 10 PX 10", "SET k v EX 10 EX 20", "TTL k", "SET k v EX 10 KEEPTTL", "SET k v KEEPTTL EX 10",
             "SET k v KEEPTTL KEEPTTL", f"SET k v EX {BIG}", f"SET k v PX {BIG}", f"SET k v EXAT {BIG}",
             f"SET k v PXAT {BIG}", "PEXPIRETIME k", "SET k v EX 9223372036854775", "SET k v EXAT 9223372036854775",
-            "EXPIRETIME k", "SET k v EX 99999999999999999999", "SET k v NX EX 0", "SET l v XX EX 0", "SET k v NX EX 10",
+            "EXPIRETIME k", "SET k v EX 99999999999999999999", "SET k v NX EX 0", "SET l v XX EX 0",
+            "SET k v NX EX 10",
             "SET k2 v NX EX 100 GET", "TTL k2", "SET k2 v XX PX 200000", "TTL k2",
         )  # fmt: skip
         self.same_digest()
@@ -64,10 +68,12 @@ class Strings(TwoHeadedTestCase):
         self.do_all(
             "GETEX k", "GETEX k EX 10", "SET k v", "GETEX k", "TTL k", "GETEX k EX 100", "TTL k", "GETEX k PERSIST",
             "TTL k", "GETEX k PX 100000", "TTL k", "GETEX k EXAT 4102444800", "EXPIRETIME k",
-            "GETEX k PXAT 4102444800123", "PEXPIRETIME k", "GETEX k EX 0", "GETEX k EX x", "GETEX k EX", "GETEX k KEEPTTL",
+            "GETEX k PXAT 4102444800123", "PEXPIRETIME k", "GETEX k EX 0", "GETEX k EX x", "GETEX k EX",
+            "GETEX k KEEPTTL",
             "GETEX k EX 10 PX 10", "GETEX k EX 10 PERSIST", "GETEX k PERSIST EX 10", "GETEX k PERSIST PERSIST",
             "GETEX k EX 10 EX 20", "TTL k", f"GETEX k EX {BIG}", "GETEX missing EX 0", "GETEX missing EX x", "GETEX",
-            "GETEX k NX", "GETEX k GET", "GETEX k EXAT 1", "EXISTS k", "RPUSH l a", "GETEX l", "GETEX l EX 0", "SET k v",
+            "GETEX k NX", "GETEX k GET", "GETEX k EXAT 1", "EXISTS k", "RPUSH l a", "GETEX l", "GETEX l EX 0",
+            "SET k v",
             "GETEX k PXAT 1", "EXISTS k",
         )  # fmt: skip
         self.same_digest()
@@ -85,8 +91,9 @@ class Strings(TwoHeadedTestCase):
             "INCR n", "INCR n", "DECR n", "INCRBY n 10", "DECRBY n 3", "INCRBY n -20", "DECRBY n -20", "GET n",
             "INCRBY n x", "INCRBY n 1.5", "INCRBY n 99999999999999999999", "INCRBY n +1", "INCRBY n -0", "INCRBY n",
             f"SET n {BIG}", "INCR n", f"INCRBY n {BIG}", "DECR n", f"SET n {SMALL}", "DECR n", "INCR n",
-            f"DECRBY n {SMALL}", f"DECRBY n {BIG}", f"SET n 0", f"DECRBY n {SMALL}", f"INCRBY n {SMALL}", "RPUSH l a",
-            "INCR l", "INCRBY l x", "DECRBY l 1", "SET n 5 EX 100", "INCR n", "TTL n", "INCR", "INCR n 1", "DECR missing",
+            f"DECRBY n {SMALL}", f"DECRBY n {BIG}", "SET n 0", f"DECRBY n {SMALL}", f"INCRBY n {SMALL}", "RPUSH l a",
+            "INCR l", "INCRBY l x", "DECRBY l 1", "SET n 5 EX 100", "INCR n", "TTL n", "INCR", "INCR n 1",
+            "DECR missing",
             "DECRBY missing2 5", "INCRBY missing3 -5",
         )  # fmt: skip
         for value in WORDS:
@@ -97,10 +104,13 @@ class Strings(TwoHeadedTestCase):
 
     def test_append_and_ranges(self) -> None:
         self.do_all(
-            "APPEND k abc", "APPEND k def", "GET k", "APPEND k", "STRLEN k", "STRLEN missing", "RPUSH l a", "APPEND l x",
+            "APPEND k abc", "APPEND k def", "GET k", "APPEND k", "STRLEN k", "STRLEN missing", "RPUSH l a",
+            "APPEND l x",
             "STRLEN l", "GETRANGE l 0 1", "SETRANGE l 0 x", "SETRANGE k 2 XX", "GET k", "SETRANGE k 10 end", "GET k",
-            "SETRANGE new 3 x", "GET new", "SETRANGE k -1 x", "SETRANGE k x y", "SETRANGE k 1", "SETRANGE k 536870912 x",
-            "SETRANGE k 536870911 xy", f"SETRANGE k {BIG} x", "SET k 0123456789 EX 100", "SETRANGE k 2 X", "APPEND k z",
+            "SETRANGE new 3 x", "GET new", "SETRANGE k -1 x", "SETRANGE k x y", "SETRANGE k 1",
+            "SETRANGE k 536870912 x",
+            "SETRANGE k 536870911 xy", f"SETRANGE k {BIG} x", "SET k 0123456789 EX 100", "SETRANGE k 2 X",
+            "APPEND k z",
             "TTL k", "GETRANGE k", "GETRANGE k 0", "GETRANGE k x 1", "GETRANGE k 0 x", "GETRANGE missing 0 -1",
             "SUBSTR k 0 3", "SUBSTR k -3 -1", f"GETRANGE k {SMALL} {BIG}", f"GETRANGE k {BIG} {BIG}",
         )  # fmt: skip
@@ -121,7 +131,8 @@ class Strings(TwoHeadedTestCase):
     def test_incrbyfloat(self) -> None:
         chance = random.Random(7)
         numbers: list[str] = [
-            "3.0", "0.1", "1e-17", "5e-18", "-5e-18", "1.5e-17", "1e5000", "1e-5000", "1e4932", "-1e4932", "inf", "-inf",
+            "3.0", "0.1", "1e-17", "5e-18", "-5e-18", "1.5e-17", "1e5000", "1e-5000", "1e4932", "-1e4932", "inf",
+            "-inf",
             "nan", "0x1p-3", "0X.8P4", "-0.0", "-0", "", " 1", "1 ", "1e", ".", "5.", ".5", "+5", "3.0e3", BIG,
             "18446744073709551616", "36893488147419103233", "1e400", "0x", "infinity", "1_0",
         ]  # fmt: skip
@@ -129,7 +140,7 @@ class Strings(TwoHeadedTestCase):
             numbers.append(f"{chance.randint(-1000, 1000)}.{chance.randint(0, 9999)}")
             numbers.append(f"{chance.uniform(-1, 1) * 10 ** chance.randint(-25, 25)!r}")
         chance.shuffle(numbers)
-        for first, second in zip(numbers, numbers[1:], strict=False):
+        for first, second in pairwise(numbers):
             self.do("SET", "f", first)
             self.do("INCRBYFLOAT", "f", second)
         self.do_all("SET f 1 EX 100", "INCRBYFLOAT f 0.5", "TTL f", "RPUSH l a", "INCRBYFLOAT l 1", "INCRBYFLOAT l x")
@@ -140,8 +151,10 @@ class Strings(TwoHeadedTestCase):
         self.do_all(
             "MSET a ohmytext b mynewtext", "LCS a b", "LCS a b LEN", "LCS a b IDX", "LCS a b IDX MINMATCHLEN 4",
             "LCS a b IDX WITHMATCHLEN", "LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN", "LCS a b IDX MINMATCHLEN -1",
-            "LCS a b WITHMATCHLEN", "LCS a b LEN WITHMATCHLEN", "LCS a b LEN IDX", "LCS a b FOO", "LCS a b MINMATCHLEN",
-            "LCS a b MINMATCHLEN x", "LCS a", "LCS a missing", "LCS a missing IDX", "LCS x y LEN", "RPUSH l a", "LCS l a",
+            "LCS a b WITHMATCHLEN", "LCS a b LEN WITHMATCHLEN", "LCS a b LEN IDX", "LCS a b FOO",
+            "LCS a b MINMATCHLEN",
+            "LCS a b MINMATCHLEN x", "LCS a", "LCS a missing", "LCS a missing IDX", "LCS x y LEN", "RPUSH l a",
+            "LCS l a",
             "LCS a l FOO", "LCS a a IDX",
         )  # fmt: skip
         chance = random.Random(5)
@@ -159,22 +172,23 @@ class Strings(TwoHeadedTestCase):
     def test_resp3_shapes(self) -> None:
         pair = self.open_pair(resp=3)
         pair.do("MSET", "a", "ohmytext", "b", "mynewtext")
-        for line in ("GET missing", "MGET a missing", "SET a v XX GET", "SET n v NX GET", "SET missing2 v XX", "GETDEL none",
-                     "LCS a b IDX", "LCS a b IDX WITHMATCHLEN", "INCRBYFLOAT f 1.5", "GETEX none", "SETNX a 1"):  # fmt: skip
+        for line in ("GET missing", "MGET a missing", "SET a v XX GET", "SET n v NX GET", "SET missing2 v XX",
+                     "GETDEL none",
+                     "LCS a b IDX", "LCS a b IDX WITHMATCHLEN", "INCRBYFLOAT f 1.5", "GETEX none",
+                     "SETNX a 1"):  # fmt: skip
             pair.do(*line.split())
 
     def test_transactions_and_expired_keys(self) -> None:
         self.do_all(
             "SET k old PXAT 1", "SETNX k new", "SET k old PXAT 1", "SET k new XX", "SET k old PXAT 1", "INCR k",
-            "SET k old PXAT 1", "APPEND k x", "SET k old PXAT 1", "SETRANGE k 1 x", "SET k 5 PXAT 1", "INCRBYFLOAT k 1",
+            "SET k old PXAT 1", "APPEND k x", "SET k old PXAT 1", "SETRANGE k 1 x", "SET k 5 PXAT 1",
+            "INCRBYFLOAT k 1",
             "TTL k", "SET k old PXAT 1", "GETSET k new", "SET k old PXAT 1", "GETDEL k", "SET k old PXAT 1", "MGET k",
             "SET k old PXAT 1", "SET k v KEEPTTL", "TTL k", "SET k old PXAT 1", "MSETNX k v", "STRLEN k", "DBSIZE",
         )  # fmt: skip
         self.same_digest()
 
-    @settings(
-        max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")
