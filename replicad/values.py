@@ -139,6 +139,16 @@ class SortedSet:
         """Iterate over (member, score) from the lowest rank up."""
         return iter(self)
 
+    def unordered(self) -> Iterator[tuple[bytes, float]]:
+        """Iterate over (member, score) without making an order.
+
+        If there is one it is from the highest rank down, which whoever builds an order of these pairs does fastest.
+        """
+        order = self._order
+        if order is None:
+            return iter(self.scores.items())
+        return ((member, score) for score, member in reversed(order))
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not SortedSet:
             return NotImplemented

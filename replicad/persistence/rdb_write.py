@@ -108,7 +108,7 @@ def _zset_pieces(value: SortedSet, version: int, _compressed: bool) -> Iterator[
     yield encode_length(len(value))
     lengths = LENGTHS
     pack = _double if version > 7 else _text_score
-    iterator = iter(value.scores.items())
+    iterator = value.unordered()
     while batch := tuple(islice(iterator, _STEP)):
         parts: list[bytes] = []
         for member, score in batch:

@@ -32,6 +32,7 @@ class SortedSetTest(SynchronousTestCase):
         self.assertEqual(list(found), order)
         self.assertEqual(len(found), size)
         self.assertEqual(found.scores, model)
+        self.assertEqual(list(found.unordered()), order[::-1])
         for rank in range(0, size, max(1, size // 20)):
             member, score = order[rank]
             self.assertEqual(found.rank(member), rank)
@@ -65,6 +66,11 @@ class SortedSetTest(SynchronousTestCase):
         for size in (0, 1, 256, 257, 2000):
             pairs = [(b"%d" % (number % 1500), float(number % 7)) for number in range(size)]
             self.agrees(SortedSet.from_pairs(iter(pairs)), dict(pairs))
+
+    def test_unordered(self) -> None:
+        """A small set that nobody has asked for its order gives its members as they came."""
+        pairs = [(b"b", 1.0), (b"a", 5.0), (b"c", 3.0)]
+        self.assertEqual(list(SortedSet.from_pairs(pairs).unordered()), pairs)
 
     def test_removing_ranks(self) -> None:
         """Pops and slices take members away from the right end."""
