@@ -14,6 +14,7 @@ from time import perf_counter_ns, time
 from typing import Any
 
 from replicad.command import ANY, MAY_REPLICATE, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, lookup
+from replicad.commands.transactions import end_transaction
 from replicad.errors import (
     LOADING,
     MASTER_DOWN,
@@ -77,7 +78,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                         append(encode(reply, client.resp))
                     continue
         except ReplyError as error:
-            reject(client, cmd, error)
+            error = reject(client, cmd, error)
             if client.reply_mode != "on":
                 quiet = True
                 end_skip(client)
@@ -131,13 +132,20 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
     return b"".join(out) if len(out) != 1 else out[0]
 
 
-def reject(client: Client, cmd: Command | None, error: ReplyError) -> None:
-    """Account for a command that was refused before it ran; inside MULTI the transaction is lost."""
+def reject(client: Client, cmd: Command | None, error: ReplyError) -> ReplyError:
+    """Account for a command that was refused before it ran; returns the error to answer.
+
+    Inside MULTI the transaction is lost; when EXEC itself is refused it ends at once and the error tells why.
+    """
     if cmd is not None:
         cmd.rejected += 1
+        if cmd.name == b"exec":
+            end_transaction(client)
+            error = ReplyError(b"EXECABORT Transaction discarded because of: " + error.text.removeprefix(b"ERR "))
     if client.multi is not None:
         client.multi_error = True
     client.server.count_error(error.text)
+    return error
 
 
 def end_skip(client: Client) -> None:
@@ -155,6 +163,10 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     server = client.server
     flags = cmd.flags
     denied = server.deny
+    bits = cmd.gate
+    if client.multi and cmd.name == b"exec":  # what was queued is judged again: the server's role may have changed
+        for queued, _ in client.multi:
+            bits |= queued.gate
     end_skip(client)
     if not client.authenticated and "no_auth" not in flags:
         raise NO_AUTH
@@ -162,9 +174,9 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         raise err("Command not allowed inside a transaction")
     if client.replica is not None:
         return client.replica.check_command(cmd, argv) or _PASS
-    if server.write_error and not client.is_master and (cmd.gate & WRITE or cmd.name == b"ping"):
+    if server.write_error and not client.is_master and (bits & WRITE or cmd.name == b"ping"):
         raise MISCONF
-    if cmd.gate & WRITE and denied & WRITE and not client.is_master:
+    if bits & WRITE and denied & WRITE and not client.is_master:
         if server.too_few_replicas():
             raise NO_REPLICAS
         if server.read_only:
@@ -174,11 +186,11 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
             b"Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
             b"context" % cmd.name
         )
-    if cmd.gate & denied & NOT_STALE:
+    if bits & denied & NOT_STALE:
         raise MASTER_DOWN
-    if cmd.gate & denied & NOT_LOADING:
+    if bits & denied & NOT_LOADING:
         raise LOADING
-    if server.paused(cmd.gate & (WRITE | MAY_REPLICATE) != 0) and not client.is_master:
+    if server.paused(bits & (WRITE | MAY_REPLICATE) != 0) and not client.is_master:
         client.paused = True
         server.hold(client)
         return _HOLD

@@ -38,23 +38,32 @@ class PubSub:
             if not clients:
                 del registry[name]
 
-    def publish(self, channel: bytes, message: bytes, shard: bool = False) -> int:
-        """Deliver ``message``; returns the number of deliveries."""
+    def publish(
+        self, channel: bytes, message: bytes, shard: bool = False, publisher: Client | None = None
+    ) -> tuple[list[Push], int]:
+        """Deliver ``message``; returns what ``publisher`` itself listens to, and the number of deliveries.
+
+        The publisher's own messages are not sent: the caller puts them in order between its replies.
+        """
         count = 0
+        own: list[Push] = []
         registry, kind = (self.shards, b"smessage") if shard else (self.channels, b"message")
         listeners = registry.get(channel)
         if listeners:
-            count += self._deliver(list(listeners), Push([kind, channel, message]))
+            count += self._deliver(listeners, Push([kind, channel, message]), publisher, own)
         if not shard and self.patterns:
-            for pattern, clients in list(self.patterns.items()):
+            for pattern, clients in self.patterns.items():
                 if match(pattern, channel):
-                    count += self._deliver(list(clients), Push([b"pmessage", pattern, channel, message]))
-        return count
+                    count += self._deliver(clients, Push([b"pmessage", pattern, channel, message]), publisher, own)
+        return own, count
 
     @staticmethod
-    def _deliver(clients: list[Client], message: Push) -> int:
+    def _deliver(clients: dict[Client, None], message: Push, publisher: Client | None, own: list[Push]) -> int:
         encoded: dict[int, bytes] = {}
-        for client in clients:
+        for client in list(clients):
+            if client is publisher:
+                own.append(message)
+                continue
             data = encoded.get(client.resp)
             if data is None:
                 data = encoded[client.resp] = encode(message, client.resp)

@@ -21,6 +21,7 @@ import replicad.commands  # noqa: F401  (registers every command)
 from replicad.blocking import Blocking
 from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
 from replicad.directive_kinds import ConfigError
+from replicad.dispatch import call
 from replicad.errors import PROTECTED_MODE, err
 from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
@@ -95,6 +96,7 @@ class Server(Service):
         self.listeners = Listeners(self)
         self.lifecycle = Lifecycle(self)
         self.executable = "twistd"
+        self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
         self._apply_settings()
 
     # -- wiring helpers
