@@ -117,22 +117,8 @@ def encoded_length(argv: Sequence[bytes]) -> int:
 
 
 def format_double(value: float) -> bytes:
-    """``value`` as Redis prints a score: the shortest form that reads back, integers without a fraction."""
-    if value != value:
-        return b"nan"
-    if value in (float("inf"), float("-inf")):
-        return b"inf" if value > 0 else b"-inf"
-    if value == int(value) and abs(value) < 1e17:
-        # Redis prints a whole double through %lld while that is exact; minus zero keeps its sign
-        return b"-0" if value == 0 and str(value)[0] == "-" else b"%d" % int(value)
-    text = b"%.17g" % value
-    short = repr(value).encode()
-    if b"e" in short:
-        mantissa, _, exponent = short.partition(b"e")
-        if mantissa.endswith(b".0"):
-            mantissa = mantissa[:-2]
-        short = mantissa + b"e" + exponent
-    return short if float(short) == value else text
+    """``value`` as Redis 7.0 prints a score: 17 significant digits, no trailing zeros, integers below 1e17 in full."""
+    return b"%.17g" % value
 
 
 def encode_error(text: bytes) -> bytes:
