@@ -1,0 +1,371 @@
+"""A replica with a master that misbehaves: it says why in its log, keeps its data, and tries again.
+
+The master is a script: for each connection a list of what to read and what to write. It runs in a thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from replicad.persistence.interfaces import SnapshotInfo
+from replicad.persistence.rdb import Encoder
+from tests.support.servers import Replicad, link_up, wait_until
+
+REPLID = "c" * 40
+MARK = b"m" * 40
+
+
+def image(**strings: str) -> bytes:
+    """Return an RDB document with some strings in database 0."""
+    entries: list[Any] = [(0, key.encode(), value.encode(), None) for key, value in strings.items()]
+    return b"".join(Encoder().encode(entries, SnapshotInfo(replid=REPLID, offset=0, selected_db=0)))
+
+
+def command(*words: str) -> bytes:
+    """Return one command as a master sends it."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
+
+
+class Session:
+    """One connection of the replica, as the scripted master sees it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.seen = b""
+        self.psync = b""
+
+    def until(self, text: bytes) -> None:
+        """Read until ``text`` has come."""
+        while text not in self.seen:
+            data = self.sock.recv(65536)
+            if not data:
+                raise ConnectionError(f"the replica left; it said {self.seen!r}")
+            self.seen += data
+
+    def handshake(self) -> None:
+        """Answer everything up to PSYNC."""
+        self.until(b"PING\r\n")
+        self.sock.sendall(b"+PONG\r\n")
+        self.until(b"psync2\r\n")
+        self.sock.sendall(b"+OK\r\n+OK\r\n")
+        self.until(b"PSYNC")
+        self.until(b"\r\n")
+        while self.seen[self.seen.index(b"PSYNC") :].count(b"\r\n") < 5:
+            self.seen += self.sock.recv(65536)
+        self.psync = self.seen[self.seen.index(b"PSYNC") :]
+
+    def full(self, document: bytes, offset: int = 0) -> None:
+        """Send a full synchronisation in the form with a length."""
+        self.sock.sendall(b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), offset, len(document)) + document)
+
+    def linger(self) -> None:
+        """Read until the replica closes."""
+        while self.sock.recv(65536):
+            pass
+
+
+Script = Callable[[Session], None]
+
+
+class ScriptedMaster:
+    """Plays one script per connection, the last one for all that follow; closes when a script returns."""
+
+    def __init__(self, case: SynchronousTestCase, *scripts: Script) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._scripts = list(scripts)
+        self.played = 0
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._run, daemon=True).start()
+        case.addCleanup(self.stop)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._sockets.append(sock)
+            script = self._scripts[min(self.played, len(self._scripts) - 1)]
+            threading.Thread(target=self._play, args=(script, sock), daemon=True).start()
+            self.played += 1
+
+    def _play(self, script: Script, sock: socket.socket) -> None:
+        try:
+            script(Session(sock))
+        except OSError:
+            pass
+        finally:
+            sock.close()
+
+    def stop(self) -> None:
+        """Close everything."""
+        self._listener.close()
+        for sock in self._sockets:
+            sock.close()
+
+
+def good(**strings: str) -> Script:
+    """Return the script of a master that has ``strings``."""
+
+    def play(session: Session) -> None:
+        session.handshake()
+        session.full(image(**strings))
+        session.linger()
+
+    return play
+
+
+class Faults(SynchronousTestCase):
+    """First something bad, then a good master: the old data is there until the new is complete."""
+
+    def meet(self, bad: Script, log: str, **directives: str) -> Replicad:
+        """Let a replica with one key meet ``bad`` and then a good master; it must log ``log`` and keep its key meanwhile."""
+        gate = threading.Event()
+
+        def second(session: Session) -> None:
+            gate.wait(10)
+            good(new="1")(session)
+
+        # The first connection gives it data that is worth keeping.
+        def first(session: Session) -> None:
+            session.handshake()
+            session.full(image(old="1"))
+            session.until(b"ACK")
+
+        master = ScriptedMaster(self, first, bad, second)
+        self.addCleanup(gate.set)
+        replica = Replicad(self, {"replicaof": f"127.0.0.1 {master.port}", **directives}).start()
+        replica.wait_log("Finished with success")
+        replica.wait_log(log)
+        wait_until(lambda: master.played == 3, 10, "the replica tries again")
+        self.assertEqual(replica.call("GET", "old"), b"1")
+        gate.set()
+        wait_until(lambda: link_up(replica), 10, "the good master")
+        self.assertEqual((replica.call("GET", "old"), replica.call("GET", "new")), (None, b"1"))
+        self.assertNotIn("Defect", replica.log())
+        self.assertNotIn("Traceback", replica.log())
+        return replica
+
+    def image_fault(self, document: bytes, log: str) -> None:
+        """Try a bad document in each way of receiving one."""
+        for load in ("disabled", "swapdb"):
+
+            def bad(session: Session) -> None:
+                session.handshake()
+                session.full(document)
+                session.linger()
+
+            self.meet(bad, log, **{"repl-diskless-load": load})
+
+    def test_wrong_checksum(self) -> None:
+        whole = image(a="1", b="2")
+        self.image_fault(whole[:-8] + b"12345678", "Failed trying to load the MASTER synchronization DB:")
+
+    def test_garbage_instead_of_an_image(self) -> None:
+        self.image_fault(b"\x00\xff" * 50_000, "Failed trying to load the MASTER synchronization DB:")
+
+    def test_image_that_ends_too_early(self) -> None:
+        self.image_fault(image(a="1" * 1000)[:-500], "the data ends too early")
+
+    def test_image_with_something_behind(self) -> None:
+        self.image_fault(image(a="1") + b"more", "there are bytes behind its end")
+
+    def test_empty_image(self) -> None:
+        self.image_fault(b"", "Failed trying to load the MASTER synchronization DB:")
+
+    def test_too_many_databases(self) -> None:
+        document = b"".join(Encoder().encode([(77, b"k", b"v", None)], SnapshotInfo()))
+        self.image_fault(document, "it holds database 77, this server has 16 databases")
+
+    def test_transfer_breaks_off(self) -> None:
+        def bad(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(b"+FULLRESYNC %b 0\r\n$100000\r\nREDIS0009" % REPLID.encode())
+
+        self.meet(bad, "I/O error trying to sync with MASTER: connection lost")
+
+    def test_master_gives_up(self) -> None:
+        def bad(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(b"+FULLRESYNC %b 0\r\n-ERR out of forks\r\n" % REPLID.encode())
+            session.linger()
+
+        self.meet(bad, "MASTER aborted replication with an error: ERR out of forks")
+
+    def test_not_a_redis(self) -> None:
+        def bad(session: Session) -> None:
+            session.until(b"PING")
+            session.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            session.linger()
+
+        self.meet(bad, "Error reply to PING from master: 'HTTP/1.1 400 Bad Request'")
+
+    def test_silent_in_the_transfer(self) -> None:
+        def bad(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(b"+FULLRESYNC %b 0\r\n$100000\r\nREDIS0009" % REPLID.encode())
+            session.linger()
+
+        self.meet(bad, "Timeout receiving bulk data from MASTER...", **{"repl-timeout": "1"})
+
+
+class TheStream(SynchronousTestCase):
+    """What a master may put into the stream."""
+
+    def follow(self, *scripts: Script, **directives: str) -> tuple[Replicad, ScriptedMaster]:
+        """Start a replica of a scripted master and wait for the link."""
+        master = ScriptedMaster(self, *scripts)
+        replica = Replicad(self, {"replicaof": f"127.0.0.1 {master.port}", **directives}).start()
+        wait_until(lambda: link_up(replica), 10, "the link")
+        return replica, master
+
+    def offset(self, replica: Replicad) -> int:
+        """Return the offset that the replica applied."""
+        return int(replica.info("replication")["slave_repl_offset"])
+
+    def test_transactions_are_applied_whole_and_acknowledged_whole(self) -> None:
+        group = command("MULTI") + command("SET", "a", "1") + command("SET", "b", "2") + command("EXEC")
+        go = threading.Event()
+
+        def script(session: Session) -> None:
+            session.handshake()
+            session.full(image(old="1"), 100)
+            session.until(b"ACK\r\n$3\r\n100\r\n")
+            session.sock.sendall(group[:-1])
+            go.wait(10)
+            session.sock.sendall(group[-1:])
+            session.linger()
+
+        replica, _ = self.follow(script)
+        wait_until(
+            lambda: int(replica.info("replication")["slave_read_repl_offset"]) == 100 + len(group) - 1,
+            10,
+            "all but the last byte",
+        )
+        self.assertEqual((replica.call("GET", "a"), replica.call("GET", "b"), self.offset(replica)), (None, None, 100))
+        go.set()
+        wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the last byte")
+        self.assertEqual((replica.call("GET", "b"), self.offset(replica)), (b"2", 100 + len(group)))
+
+    def test_getack_is_answered_without_itself(self) -> None:
+        answers: list[bytes] = []
+        write, getack = command("SET", "a", "1"), command("REPLCONF", "GETACK", "*")
+
+        def script(session: Session) -> None:
+            session.handshake()
+            session.full(image(old="1"), 0)
+            session.until(b"ACK\r\n$1\r\n0\r\n")
+            session.seen = b""
+            session.sock.sendall(write + getack + write)
+            session.until(command("REPLCONF", "ACK", str(len(write))))
+            session.until(command("REPLCONF", "ACK", str(len(write + getack + write))))
+            answers.append(session.seen)
+            session.linger()
+
+        self.follow(script)
+        wait_until(lambda: bool(answers), 10, "both acknowledgements")
+
+    def test_errors_do_not_end_the_link(self) -> None:
+        def script(session: Session) -> None:
+            session.handshake()
+            session.full(image(s="x"))
+            session.sock.sendall(
+                command("NONSENSE", "x")
+                + command("LPUSH", "s", "1")
+                + command("GET")
+                + command("PING")
+                + command("SET", "done", "1")
+            )
+            session.linger()
+
+        replica, _ = self.follow(script)
+        wait_until(lambda: replica.call("GET", "done") == b"1", 10, "the end of the stream")
+        self.assertIn(
+            "== CRITICAL == This replica is sending an error to its master: 'WRONGTYPE Operation against a key holding "
+            "the wrong kind of value' after processing the command 'lpush'",
+            replica.log(),
+        )
+        self.assertTrue(link_up(replica))
+
+    def test_broken_stream_discards_the_state(self) -> None:
+        asked: list[bytes] = []
+
+        def script(session: Session) -> None:
+            session.handshake()
+            session.full(image(s="x"), 50)
+            session.until(b"ACK")
+            session.sock.sendall(command("SET", "a", "1") + b"SET b 1\r\n")
+            session.linger()
+
+        def after(session: Session) -> None:
+            session.handshake()
+            asked.append(session.psync)
+            session.full(image(s="y"), 60)
+            session.linger()
+
+        replica, _ = self.follow(script, after)
+        wait_until(lambda: replica.call("GET", "s") == b"y", 10, "the second synchronisation")
+        self.assertTrue(asked[0].startswith(b"PSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"), asked)
+
+    def test_lost_link_continues(self) -> None:
+        write = command("SELECT", "3") + command("SET", "a", "1")
+        asked: list[bytes] = []
+
+        def script(session: Session) -> None:
+            session.handshake()
+            session.full(image(s="x"), 50)
+            session.until(b"ACK")
+            session.sock.sendall(write + command("SET", "b", "2")[:-4])
+            session.until(b"ACK\r\n$%d\r\n%d\r\n" % (len(str(50 + len(write))), 50 + len(write)))
+
+        def after(session: Session) -> None:
+            session.handshake()
+            asked.append(session.psync)
+            session.sock.sendall(b"+CONTINUE\r\n" + command("SET", "b", "2"))
+            session.linger()
+
+        replica, _ = self.follow(script, after)
+        client = replica.client(db=3)
+        wait_until(lambda: client.must("GET", "b") == b"2", 10, "the rest of the stream, in the same database")
+        self.assertEqual(asked[0].split(b"\r\n")[2:5:2], [REPLID.encode(), str(51 + len(write)).encode()])
+        self.assertEqual(self.offset(replica), 50 + len(write) + len(command("SET", "b", "2")))
+
+    def test_master_without_psync(self) -> None:
+        def script(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(b"-ERR unknown command 'PSYNC'\r\n")
+            session.until(b"SYNC\r\n")
+            document = image(s="x")
+            session.sock.sendall(b"\n$%d\r\n" % len(document) + document + command("SET", "a", "1"))
+            session.linger()
+
+        replica, _ = self.follow(script)
+        wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the stream")
+        self.assertEqual(replica.call("GET", "s"), b"x")
+
+    def test_bytes_glued_to_the_mark_and_a_master_that_is_silent_later(self) -> None:
+        def script(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(
+                b"+FULLRESYNC %b 0\r\n$EOF:%b\r\n" % (REPLID.encode(), MARK) + image(s="x") + MARK + command("SET", "a", "1")
+            )
+            session.linger()
+
+        replica, _ = self.follow(script, **{"repl-timeout": "2"})
+        wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the stream")
+        replica.wait_log("MASTER timeout: no data nor PING received...")
+        replica.wait_log("Caching the disconnected master state.")
+
+    def test_refused_connection(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        replica = Replicad(self, {"replicaof": f"127.0.0.1 {port}"}).start()
+        replica.wait_log("Error condition on socket for SYNC: Connection refused", count=2)
+        fields = replica.info("replication")
+        self.assertEqual((fields["master_link_status"], fields["master_link_down_since_seconds"]), ("down", "-1"))
