@@ -40,6 +40,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 15.0
 
+#: So many lines of the merged logs stand in the text of a failure.
+REPORTED_LINES = 300
+
 Directives = Mapping[str, Any] | str
 T = TypeVar("T")
 
@@ -460,7 +463,10 @@ def report(*nodes: Node) -> str:
             parts.append(f"--- {node.name} does not answer INFO: {error!r}")
         else:
             parts.append(f"--- {node.name}: " + " ".join(f"{name}={value}" for name, value in fields.items()))
-    return "\n".join(parts) + "\n" + merged_logs(*nodes)
+    lines = merged_logs(*nodes).splitlines()
+    if len(lines) > REPORTED_LINES:
+        lines = [f"... ({len(lines) - REPORTED_LINES} lines)", *lines[-REPORTED_LINES:]]
+    return "\n".join([*parts, *lines])
 
 
 _LOG_TIME = re.compile(r"^\d+:[A-Z] (\d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2}\.\d{3}) ")
