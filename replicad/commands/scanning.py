@@ -10,11 +10,12 @@ Owns: reading the arguments, and walking one large collection in steps.  Does no
     cursor_text, fields = scan_collection(client, value, cursor, argv)
 
 The promise of a scan: an element that is there from the first step to the last is returned at least once.  A collection
-of up to ``WHOLE`` elements is returned at once.  A larger one is listed at the first step (10 ms for a million elements, and
-8 bytes each until the scan ends) and the cursor tells the list and the place in it.  Only a few lists are kept.  A
-cursor whose list is gone starts over in the order of the elements' hashes, where the cursor is a threshold and nothing has
-to be remembered: that costs a walk over the whole collection for each step, so the steps are larger.  Rejected: hash order
-alone with an index kept for each collection (100 ms to build for a million elements).
+of up to ``WHOLE`` elements is returned at once.  A larger one is listed at the first step (10 to 40 ms for a million
+elements, and 8 bytes each until the scan ends) and the cursor tells the list and the place in it.  Only a few lists are
+kept.  A cursor whose list is gone starts over with a new list.  One that loses its lists again and again, because too many
+scans run at once, goes on in the order of the elements' hashes, where the cursor is a threshold and nothing has to be
+remembered: so every scan ends.  That costs a walk over the whole collection for each step, so the steps are larger.
+Rejected: hash order alone with an index kept for each collection (a stall of several 100 ms to build it for a million).
 
 Cursors stay below 2**53 because some clients read them as floating-point numbers.
 """
@@ -37,15 +38,17 @@ if TYPE_CHECKING:
 #: Collections up to this many elements are returned whole.
 WHOLE = 1024
 #: At most so many lists are kept, and each so many seconds after its last use.
-LISTS = 8
+LISTS = 16
 LIST_SECONDS = 60.0
 
 INVALID_CURSOR = err("invalid cursor")
 
 _CURSOR = re.compile(rb"([+-]?)([0-9]*)")
+# A cursor into a list: the flag, how many lists were lost before (2 bits), the list's number (18), the place (32).
 _LISTED = 1 << 52
-_PLACE_BITS = 32
-_PLACE_MASK = (1 << _PLACE_BITS) - 1
+_LOST_SHIFT, _MOST_LOST = 50, 3
+_NUMBER_SHIFT, _NUMBER_MASK = 32, (1 << 18) - 1
+_PLACE_MASK = (1 << 32) - 1
 _HASH_BITS = 40
 _HASH_MASK = (1 << _HASH_BITS) - 1
 _FALLBACK_STEPS = 64
@@ -92,10 +95,10 @@ class _Lists:
 
     def __init__(self) -> None:
         self._lists: OrderedDict[int, tuple[float, list[bytes]]] = OrderedDict()
-        self._next = int(time.time()) & 0xFFFFF  # so that a cursor from before a restart meets no list
+        self._next = int(time.time()) & _NUMBER_MASK  # so that a cursor from before a restart meets no list
 
     def add(self, client: Client, members: list[bytes]) -> int:
-        self._next = (self._next + 1) & 0xFFFFF
+        self._next = (self._next + 1) & _NUMBER_MASK
         self._lists[self._next] = (time.monotonic(), members)
         while len(self._lists) > LISTS:
             client.server.trash.throw(self._lists.popitem(last=False)[1][1])
@@ -128,21 +131,24 @@ def _step(client: Client, members: Collection[bytes], cursor: int, count: int) -
     size = len(members)
     if size <= WHOLE:
         return 0, list(members)
-    if cursor == 0:
-        listed = list(members)
-        if count >= size:
-            return 0, listed
-        return _LISTED | _LISTS.add(client, listed) << _PLACE_BITS | count, listed[:count]
+    lost = -1
     if cursor & _LISTED:
-        number, place = (cursor & ~_LISTED) >> _PLACE_BITS, cursor & _PLACE_MASK
+        number, place = (cursor >> _NUMBER_SHIFT) & _NUMBER_MASK, cursor & _PLACE_MASK
         kept = _LISTS.get(client, number)
         if kept is not None:
             found = [member for member in kept[place : place + count] if member in members]
             if place + count < len(kept):
-                return _LISTED | number << _PLACE_BITS | (place + count), found
+                return cursor + count, found
             _LISTS.discard(client, number)
             return 0, found
+        lost = (cursor >> _LOST_SHIFT) & 3
         cursor = 0
+    if cursor == 0 and lost < _MOST_LOST:
+        listed = list(members)
+        if count >= size:
+            return 0, listed
+        number = _LISTS.add(client, listed)
+        return _LISTED | (lost + 1) << _LOST_SHIFT | number << _NUMBER_SHIFT | count, listed[:count]
     width = max(1, (_HASH_MASK + 1) * max(count, size // _FALLBACK_STEPS) // size)
     until = cursor + width
     found = [member for member in members if cursor <= hash(member) & _HASH_MASK < until]

@@ -243,8 +243,8 @@ class Keys(TwoHeadedTestCase):
         names = (
             "set get getset getdel getex setex psetex setnx mget mset msetnx incr decr incrby decrby "
             "incrbyfloat append strlen getrange substr setrange lcs del unlink exists touch type rename "
-            "renamenx move copy randomkey keys scan dbsize flushdb flushall swapdb dump restore restore- "
-            "asking expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist sort sort_ro"
+            "renamenx move copy randomkey keys scan dbsize flushdb flushall swapdb dump restore "
+            "restore-asking expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist sort sort_ro"
         ).split()
         for name in names:
             real, ours = self.both("COMMAND", "INFO", name)
