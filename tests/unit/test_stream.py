@@ -1,5 +1,6 @@
 """The stream reader: units, boundaries, and what does not belong into a stream."""
 
+import itertools
 import random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +25,7 @@ def feed_all(reader: StreamReader, data: bytes, cuts: list[int]) -> list[Unit]:
     """Feed ``data`` in the pieces that ``cuts`` make of it."""
     units = []
     places = [0, *cuts, len(data)]
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         if begin < end:
             units += reader.feed(data[begin:end])
     return units

@@ -1,0 +1,374 @@
+"""A master with replicas that a script plays: what it sends them, byte for byte, and when it lets them go."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from replicad.persistence.rdb import Decoder
+from tests.support.servers import Replicad, wait_until
+
+CAPA = b"REPLCONF listening-port 7777 capa eof capa psync2\r\n"
+PSYNC = b"PSYNC ? -1\r\n"
+
+
+def command(*words: str) -> bytes:
+    """Return one command as it stands in the stream."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
+
+
+class ScriptedReplica:
+    """A connection that says what a replica says. ``read`` and ``until`` take bytes from what came."""
+
+    def __init__(self, case: SynchronousTestCase, master: Replicad) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", master.port), 10)
+        case.addCleanup(self.sock.close)
+        self.buffer = b""
+
+    def say(self, *lines: bytes) -> None:
+        """Send raw bytes."""
+        self.sock.sendall(b"".join(lines))
+
+    def until(self, text: bytes) -> bytes:
+        """Return everything up to and including ``text``."""
+        while text not in self.buffer:
+            self._more()
+        end = self.buffer.index(text) + len(text)
+        taken, self.buffer = self.buffer[:end], self.buffer[end:]
+        return taken
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes."""
+        while len(self.buffer) < size:
+            self._more()
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def _more(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError(f"closed; the last was {self.buffer[-200:]!r}")
+        self.buffer += data
+
+    def closed(self, timeout: float = 5.0) -> bool:
+        """Whether the master closes within ``timeout`` seconds; what it still sends is dropped."""
+        self.sock.settimeout(timeout)
+        try:
+            while self.sock.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing comes for some time."""
+        if self.buffer:
+            return False
+        self.sock.settimeout(seconds)
+        try:
+            self.buffer += self.sock.recv(65536)
+        except TimeoutError:
+            return True
+        finally:
+            self.sock.settimeout(10)
+        return False
+
+    def ack(self, offset: int) -> None:
+        """Acknowledge."""
+        self.say(command("REPLCONF", "ACK", str(offset)))
+
+    def header(self) -> tuple[str, int]:
+        """Read +FULLRESYNC, return its id and offset."""
+        words = self.until(b"\r\n").lstrip(b"\n").split()
+        assert words[0] == b"+FULLRESYNC" and len(words[1]) == 40, words
+        return words[1].decode(), int(words[2])
+
+    def marked_image(self) -> bytes:
+        """Read an image with an end mark."""
+        line = self.until(b"\r\n").lstrip(b"\n")
+        assert re.fullmatch(rb"\$EOF:[0-9a-f]{40}\r\n", line), line
+        return self.until(line[5:45])[:-40]
+
+    def counted_image(self) -> bytes:
+        """Read an image with its length."""
+        line = self.until(b"\r\n").lstrip(b"\n")
+        assert re.fullmatch(rb"\$\d+\r\n", line), line
+        return self.read(int(line[1:]))
+
+
+def keys(document: bytes) -> dict[bytes, Any]:
+    """Return the keys of an RDB document, which must be whole."""
+    decoder = Decoder()
+    found = {key: value for _, key, value, _ in decoder.feed(document)}
+    decoder.close()
+    return found
+
+
+class Images(SynchronousTestCase):
+    """Full synchronisations."""
+
+    def start(self, **directives: object) -> Replicad:
+        """Start a master with one key."""
+        master = Replicad(self, {"repl-ping-replica-period": 3600, **directives}).start()
+        master.call("SET", "a", "1")
+        return master
+
+    def test_mark(self) -> None:
+        master = self.start(**{"repl-diskless-sync": "yes"})
+        replica = ScriptedReplica(self, master)
+        replica.say(CAPA)
+        self.assertEqual(replica.until(b"\r\n"), b"+OK\r\n")
+        replica.say(PSYNC)
+        replid, offset = replica.header()
+        self.assertEqual((replid, offset), (master.info("replication")["master_replid"], 0))
+        self.assertEqual(keys(replica.marked_image()), {b"a": b"1"})
+        master.call("SET", "b", "2")
+        # Not a byte behind the mark before the first acknowledgement.
+        self.assertTrue(replica.silent(0.5))
+        slave = master.info("replication")["slave0"]
+        self.assertTrue(slave.startswith("ip=127.0.0.1,port=7777,state=online,offset=0,"), slave)
+        replica.ack(0)
+        self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "b", "2"))
+        replica.ack(50)
+        self.assertEqual(master.call("WAIT", 1, 1000), 1)
+        master.wait_log("Synchronization with replica 127.0.0.1:7777 succeeded")
+
+    def test_length(self) -> None:
+        for directives in ({"repl-diskless-sync": "no"}, {"repl-diskless-sync": "yes"}):
+            master = self.start(**directives)
+            replica = ScriptedReplica(self, master)
+            # Without "capa eof" there is no mark, diskless or not; and +OK comes before what answers PSYNC.
+            replica.say(b"REPLCONF capa psync2\r\n", PSYNC)
+            self.assertEqual(replica.until(b"\r\n"), b"+OK\r\n")
+            replica.header()
+            self.assertEqual(keys(replica.counted_image()), {b"a": b"1"})
+            master.call("SET", "b", "2")
+            self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "b", "2"))
+
+    def test_sync(self) -> None:
+        master = self.start(**{"repl-timeout": 1})
+        replica = ScriptedReplica(self, master)
+        replica.say(b"SYNC\r\n")
+        self.assertEqual(keys(replica.counted_image()), {b"a": b"1"})
+        time.sleep(2.5)  # it never acknowledges, and is not cut for that
+        master.call("SET", "b", "2")
+        self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "b", "2"))
+
+    def test_newlines_while_it_waits(self) -> None:
+        master = self.start(**{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 3})
+        replica = ScriptedReplica(self, master)
+        replica.say(CAPA, PSYNC)
+        head = replica.until(b"+FULLRESYNC")
+        self.assertEqual(head.replace(b"\n", b""), b"+OK\r+FULLRESYNC")
+        self.assertTrue(3 <= head.count(b"\n") <= 5, head)
+
+    def test_snapshot_only(self) -> None:
+        for diskless in ("yes", "no"):
+            master = self.start(**{"repl-diskless-sync": diskless})
+            replica = ScriptedReplica(self, master)
+            replica.say(b"REPLCONF rdb-only 1 capa eof\r\n", PSYNC)
+            replica.until(b"+OK\r\n")
+            replica.header()
+            image = replica.marked_image() if diskless == "yes" else replica.counted_image()
+            self.assertEqual(keys(image), {b"a": b"1"})
+            self.assertTrue(replica.closed())
+            master.wait_log("RDB transfer completed, rdb only replica")
+
+    def test_one_image_for_two(self) -> None:
+        master = self.start(**{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 2})
+        replicas = [ScriptedReplica(self, master) for _ in range(2)]
+        for replica in replicas:
+            replica.say(CAPA, PSYNC)
+            replica.until(b"+OK\r\n")
+        for replica in replicas:
+            replica.header()
+            self.assertEqual(keys(replica.marked_image()), {b"a": b"1"})
+        self.assertEqual(master.log().count("Starting BGSAVE for SYNC"), 1)
+        self.assertEqual(master.info("stats")["sync_full"], "2")
+
+    def test_replica_leaves_during_the_transfer(self) -> None:
+        master = self.start(**{"repl-diskless-sync": "yes"})
+        for number in range(20):
+            master.call("SET", f"k{number}", "x" * 1_000_000)
+        replica = ScriptedReplica(self, master)
+        replica.say(CAPA, PSYNC)
+        replica.until(b"$EOF")
+        replica.sock.close()
+        master.wait_log("Connection with replica 127.0.0.1:7777 lost.")
+        again = ScriptedReplica(self, master)
+        again.say(CAPA, PSYNC)
+        again.until(b"+OK\r\n")
+        again.header()
+        self.assertEqual(len(keys(again.marked_image())), 21)
+
+    def test_slow_reader_does_not_grow_the_master(self) -> None:
+        master = self.start(**{"repl-diskless-sync": "yes"})
+        for number in range(60):
+            master.call("SET", f"k{number}", "x" * 1_000_000)
+        before = int(master.info("memory")["used_memory_rss"])
+        replica = ScriptedReplica(self, master)
+        replica.say(CAPA, PSYNC)
+        replica.until(b"$EOF")
+        time.sleep(1.0)
+        grown = int(master.info("memory")["used_memory_rss"]) - before
+        self.assertTrue(grown < 30_000_000, grown)
+        self.assertEqual(master.call("GET", "a"), b"1")
+
+
+class Streams(SynchronousTestCase):
+    """Online replicas."""
+
+    def attached(self, **directives: object) -> tuple[Replicad, ScriptedReplica, str]:
+        """Start a master and attach a replica; returns also the replication id."""
+        master = Replicad(self, {"repl-ping-replica-period": 3600, "repl-diskless-sync": "no", **directives}).start()
+        replica = ScriptedReplica(self, master)
+        replica.say(CAPA, PSYNC)
+        replica.until(b"+OK\r\n")
+        replid, _ = replica.header()
+        replica.counted_image()
+        return master, replica, replid
+
+    def test_continue(self) -> None:
+        master, replica, replid = self.attached()
+        master.call("SET", "a", "1")
+        written = replica.read(50)
+        replica.sock.close()
+        for capa, line in ((CAPA, b"+CONTINUE %b\r\n" % replid.encode()), (b"REPLCONF capa eof\r\n", b"+CONTINUE\r\n")):
+            again = ScriptedReplica(self, master)
+            again.say(capa, b"PSYNC %b 24\r\n" % replid.encode())
+            self.assertEqual(again.until(b"\r\n"), b"+OK\r\n")
+            self.assertEqual(again.until(b"\r\n"), line)
+            self.assertEqual(again.read(27), written[23:])
+        self.assertEqual(master.info("stats")["sync_partial_ok"], "2")
+
+    def test_what_a_replica_may_not_say(self) -> None:
+        master, _, replid = self.attached()
+        for words in (["PING"], ["GET", "a"], ["NONSENSE"], ["REPLCONF", "listening-port", "1"], ["INFO"]):
+            replica = ScriptedReplica(self, master)
+            replica.say(CAPA, b"PSYNC %b 1\r\n" % replid.encode())
+            replica.until(b"+CONTINUE %b\r\n" % replid.encode())
+            replica.say(command("PSYNC", "?", "-1"), command("SYNC"), b"\n", command("REPLCONF", "GETACK", "*"))
+            self.assertTrue(replica.silent(0.1))
+            replica.say(command(*words))
+            self.assertTrue(replica.closed(), words)
+            master.wait_log(f"Replica generated a reply to command '{words[0].lower()}', disconnecting it: id=")
+        self.assertIn("'Replica can't interact with the keyspace' after processing the command 'get'", master.log())
+
+    def test_garbage(self) -> None:
+        master, replica, _ = self.attached()
+        replica.say(b"*1\r\n$-5\r\n")
+        self.assertTrue(replica.closed())
+        self.assertEqual(master.call("PING"), b"PONG")
+
+    def test_silence(self) -> None:
+        master, replica, _ = self.attached(**{"repl-timeout": 1})
+        for _ in range(4):
+            time.sleep(0.6)
+            replica.say(b"\n")  # a sign of life, like an acknowledgement
+        self.assertEqual(master.info("replication")["connected_slaves"], "1")
+        self.assertTrue(replica.closed())
+        master.wait_log("Disconnecting timedout replica (streaming sync): 127.0.0.1:7777")
+
+    def test_output_limit(self) -> None:
+        master, replica, _ = self.attached(**{"client-output-buffer-limit": "replica 1mb 0 0", "repl-backlog-size": "100kb"})
+        # The kernel takes some megabytes before the master can notice anything.
+        client = master.client()
+        for number in range(40):
+            client.must("SET", f"k{number}", "x" * 500_000)
+        master.wait_log("scheduled to be closed ASAP for overcoming of output buffer limits.")
+        self.assertTrue(replica.closed())
+        self.assertEqual(master.info("replication")["connected_slaves"], "0")
+        self.assertTrue(int(master.info("replication")["repl_backlog_histlen"]) < 600_000)
+
+    def test_slow_reader_gets_everything(self) -> None:
+        master, replica, _ = self.attached()
+        client = master.client()
+        expected = command("SELECT", "0")
+        for number in range(40):
+            client.must("SET", f"k{number}", "x" * 500_000)
+            expected += command("SET", f"k{number}", "x" * 500_000)
+        self.assertEqual(replica.read(len(expected)), expected)
+        client.must("SET", "a", "1")
+        self.assertEqual(replica.read(27), command("SET", "a", "1"))
+
+    def test_acknowledgements(self) -> None:
+        master, replica, _ = self.attached()
+        master.call("SET", "a", "1")
+        replica.read(50)
+        client = master.client()
+        client.must("SET", "a", "2")
+        replica.read(27)
+        replica.ack(77)
+        wait_until(lambda: "offset=77,lag=0" in master.info("replication")["slave0"], 5, "the acknowledgement")
+        replica.say(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\nabc\r\n")
+        replica.ack(50)  # the highest counts
+        self.assertIn("offset=77", master.info("replication")["slave0"])
+        self.assertEqual(client.must("WAIT", 1, 100), 1)
+        # For more than is acknowledged the master asks, and then counts.
+        client.must("SET", "a", "3")
+        client.send("WAIT", "1", "5000")
+        self.assertEqual(replica.read(27 + 37), command("SET", "a", "3") + command("REPLCONF", "GETACK", "*"))
+        replica.ack(104)
+        self.assertEqual(client.read_reply(), 1)
+
+    def test_shutdown_sends_the_rest(self) -> None:
+        master, replica, _ = self.attached(**{"shutdown-timeout": 1})
+        master.call("SET", "a", "1")
+        master.stop()
+        self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "a", "1"))
+        self.assertTrue(replica.closed())
+
+
+class Replconf(SynchronousTestCase):
+    """The replies of REPLCONF, the refusals of PSYNC."""
+
+    def test_replies(self) -> None:
+        master = Replicad(self).start()
+        long = "x" * 256
+        for words, reply in (
+            ([], b"+OK"),
+            (["listening-port"], b"-ERR syntax error"),
+            (["listening-port", "abc"], b"-ERR value is not an integer or out of range"),
+            (
+                ["ip-address", long],
+                b"-ERR REPLCONF ip-address provided by replica instance is too long: 256 bytes",
+            ),
+            (["capa", "anything", "capa", "eof"], b"+OK"),
+            (["rdb-only", "2"], b"-ERR value is out of range, value must between 0 and 1"),
+            (["rdb-only", "0"], b"+OK"),
+            (["rdb-filter-only", "functions"], b"+OK"),
+            (["rdb-filter-only", "a b"], b"-ERR Unsupported rdb-filter-only option: a"),
+            (["version", "7.2.0"], b"-ERR Unrecognized REPLCONF option: version"),
+        ):
+            connection = ScriptedReplica(self, master)
+            connection.say(command("REPLCONF", *words))
+            self.assertEqual(connection.until(b"\r\n"), reply + b"\r\n", words)
+        connection = ScriptedReplica(self, master)
+        connection.say(command("REPLCONF", "ACK", "5"), command("REPLCONF", "GETACK", "*"), command("PING"))
+        self.assertEqual(connection.until(b"\r\n"), b"+PONG\r\n")
+
+    def test_refusals(self) -> None:
+        master = Replicad(self).start()
+        for lines, reply in (
+            ([command("PSYNC", "?", "x")], b"-ERR value is not an integer or out of range"),
+            ([command("PSYNC", "?")], b"-ERR wrong number of arguments for 'psync' command"),
+            (
+                [b"REPLCONF rdb-filter-only functions\r\n", command("PSYNC", "?", "-1")],
+                b"+OK\r\n-ERR Filtered replica requires EOF capability",
+            ),
+            ([command("PSYNC", "?", "-1", "FAILOVER")], b"-ERR PSYNC FAILOVER can't be sent to a master."),
+        ):
+            connection = ScriptedReplica(self, master)
+            connection.say(*lines)
+            self.assertEqual(connection.until(reply + b"\r\n"), reply + b"\r\n", lines)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            orphan = Replicad(self, {"replicaof": f"127.0.0.1 {silent.getsockname()[1]}"}).start()
+            connection = ScriptedReplica(self, orphan)
+            connection.say(PSYNC)
+            self.assertEqual(connection.until(b"\r\n"), b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n")
