@@ -187,6 +187,29 @@ class Keys(TwoHeadedTestCase):
             other.do(*change.split())
             self.do("EXEC")
 
+    def test_blocked_clients_are_served(self) -> None:
+        waiting = self.open_pair()
+        self.do_all("RPUSH x a b c")
+        payload = self.both("DUMP", "x")[0]
+        changes: list[tuple[Argument, ...]] = [
+            ("RENAME", "x", "k"), ("RENAMENX", "x", "k"), ("COPY", "x", "k"), ("SWAPDB", 0, 1), ("SORT", "n", "STORE", "k"),
+            ("RESTORE", "k", 0, payload),
+        ]  # fmt: skip
+        for change in changes:
+            self.do_all("FLUSHALL", "SELECT 1", "RPUSH k z", "SELECT 0", "RPUSH x a b", "RPUSH n 2 1")
+            waiting.send("BLPOP", "k", 5)
+            self.wait_blocked()
+            self.do(*change)
+            waiting.read(str(change))
+            self.do_all("LRANGE k 0 -1", "SELECT 1", "LRANGE k 0 -1", "MOVE k 0", "SELECT 0")
+            self.same_digest()
+        self.do_all("FLUSHALL", "SELECT 1", "RPUSH k z", "SELECT 0")
+        waiting.send("BLPOP", "k", 5)
+        self.wait_blocked()
+        self.do_all("SELECT 1", "MOVE k 0", "SELECT 0", "EXISTS k")
+        waiting.read("MOVE")
+        self.same_digest()
+
     def test_object(self) -> None:
         self.do_all(*ONE_OF_EACH)
         self.do("SET", "raw", "x" * 45)
