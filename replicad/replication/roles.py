@@ -14,9 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from replicad.errors import UNBLOCKED
+from replicad.replication import downstream
 from replicad.replication.history import NO_DB, NO_REPLID
 
 if TYPE_CHECKING:
+    from replicad.command import Argv
     from replicad.persistence.interfaces import SnapshotInfo
     from replicad.replication.downstream import Downstream
     from replicad.replication.upstream import Upstream
@@ -233,8 +235,12 @@ class Replication:
                 if count >= wanted:
                     client.unblock(count)
 
-    def wait(self, client: Client, offset: int, wanted: int, timeout_ms: int) -> Any:
-        """WAIT: the number of replicas at ``offset``, at once or when enough have come that far."""
+    def wait(self, client: Client, wanted: int, timeout_ms: int) -> Any:
+        """WAIT: the number of replicas that have this client's writes, at once or when enough have come that far."""
+        before = self.server.history.offset
+        offset = self.server.stream_offset()  # writes of the same pipeline are in the stream from now on
+        if offset == before:
+            offset = client.write_offset
         count = self.acknowledged(offset)
         if count >= wanted or client.in_exec:
             return count
@@ -245,6 +251,29 @@ class Replication:
         return value
 
     # -- what others see
+
+    def replconf(self, client: Client, argv: Argv) -> Any:
+        """The command REPLCONF."""
+        return downstream.replconf(client, argv)
+
+    def sync(self, client: Client, argv: Argv) -> Any:
+        """The commands SYNC and PSYNC: the connection becomes a replica."""
+        return downstream.sync(client, argv)
+
+    def role(self) -> list[Any]:
+        """The reply of the command ROLE."""
+        offset = self.server.stream_offset()
+        upstream = self.upstream
+        if upstream is not None:
+            state = upstream.role_state.encode()
+            host = upstream.host.encode("utf-8", "surrogateescape")
+            return [b"slave", host, upstream.port, state, offset if state == b"connected" else -1]
+        replicas = [
+            [replica.ip.encode(), b"%d" % replica.port, b"%d" % replica.ack_offset]
+            for replica in self.downstreams
+            if replica.online
+        ]
+        return [b"master", offset, replicas]
 
     def info_fields(self) -> list[tuple[str, object]]:
         """The lines of INFO replication, in order (protocol reference, section 15)."""

@@ -95,10 +95,11 @@ class BackendCases:
             node.call("SET", "b", "1")
             self.assertEqual(node.call("BGSAVE"), b"Background saving started")  # type: ignore[attr-defined]
             wait_until(lambda: node.info()["rdb_last_bgsave_status"] == "err", what="the save to fail")
-            reply = node.call("SET", "c", "1")
+            client = node.client()
+            reply = client.call("SET", "c", "1")
             self.assertIsInstance(reply, RespError)  # type: ignore[attr-defined]
             self.assertTrue(str(reply).startswith("MISCONF Redis is configured to save RDB snapshots"))  # type: ignore[attr-defined]
-            self.assertIsInstance(node.call("PING"), RespError)  # type: ignore[attr-defined]
+            self.assertIsInstance(client.call("PING"), RespError)  # type: ignore[attr-defined]
             self.assertEqual(node.call("GET", "b"), b"1")  # type: ignore[attr-defined]
             node.call("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
             self.assertEqual(node.call("SET", "c", "1"), b"OK")  # type: ignore[attr-defined]

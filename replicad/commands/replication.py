@@ -1,0 +1,113 @@
+"""Commands about replication: roles, the beginning of a synchronisation, acknowledgements.
+
+Owns: how these commands read their arguments.  The work is done by ``client.server.replication``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from replicad.command import Argv, command
+from replicad.commands.arguments import integer
+from replicad.errors import NOT_INTEGER, OUT_OF_RANGE, SYNTAX, TIMEOUT_NEGATIVE, err
+from replicad.resp import OK, Simple
+
+if TYPE_CHECKING:
+    from replicad.session import Client
+
+_TIMEOUT_NOT_INTEGER = err("timeout is not an integer or out of range")
+_WAIT_ON_REPLICA = err(
+    "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be "
+    "writable (which is not the default) writes to replicas are just local and are not propagated."
+)
+
+
+def _replicaof(client: Client, argv: Argv) -> Any:
+    replication = client.server.replication
+    who = client.server.describe(client)
+    if argv[1].lower() == b"no" and argv[2].lower() == b"one":
+        replication.promote(who)
+        return OK
+    if client.replica is not None:
+        raise err("Command is not valid when client is a replica.")
+    try:
+        port = integer(argv[2], NOT_INTEGER)
+    except type(NOT_INTEGER):
+        raise err("Invalid master port") from None
+    if not 0 <= port <= 65535:
+        raise err("Invalid master port")
+    if not replication.follow(argv[1].decode("utf-8", "surrogateescape"), port, who):
+        return Simple(b"OK Already connected to specified master")
+    return OK
+
+
+@command(b"REPLICAOF", 3, "admin noscript stale no_async_loading", group="server", since="5.0.0")
+def replicaof(client: Client, argv: Argv) -> Any:
+    """Makes this server a replica of another one, or promotes it to a master.
+
+    REPLICAOF host port | NO ONE
+    """
+    return _replicaof(client, argv)
+
+
+@command(b"SLAVEOF", 3, "admin noscript stale no_async_loading", group="server", since="1.0.0")
+def slaveof(client: Client, argv: Argv) -> Any:
+    """The older name of REPLICAOF.
+
+    SLAVEOF host port | NO ONE
+    """
+    return _replicaof(client, argv)
+
+
+@command(b"ROLE", 1, "noscript loading stale fast", group="server", since="2.8.12", categories="admin dangerous")
+def role(client: Client, argv: Argv) -> Any:
+    """Tells whether the server is a master or a replica, and how far its replication is.
+
+    ROLE
+    """
+    return client.server.replication.role()
+
+
+@command(b"WAIT", 3, "noscript", group="generic", since="3.0.0", categories="connection")
+def wait(client: Client, argv: Argv) -> Any:
+    """Blocks until enough replicas have acknowledged this client's writes, and tells how many have.
+
+    WAIT numreplicas timeout
+    """
+    replication = client.server.replication
+    if replication.upstream is not None:
+        raise _WAIT_ON_REPLICA
+    wanted = integer(argv[1], OUT_OF_RANGE if not argv[1].lstrip(b"-").isdigit() else NOT_INTEGER)
+    timeout_ms = integer(argv[2], _TIMEOUT_NOT_INTEGER)
+    if timeout_ms < 0:
+        raise TIMEOUT_NEGATIVE
+    return replication.wait(client, wanted, timeout_ms)
+
+
+@command(b"REPLCONF", -1, "admin noscript loading stale allow_busy", group="server", since="3.0.0")
+def replconf(client: Client, argv: Argv) -> Any:
+    """Says something about the replica on this connection; used between servers.
+
+    REPLCONF [option value ...]
+    """
+    return client.server.replication.replconf(client, argv)
+
+
+@command(b"SYNC", 1, "admin noscript no_async_loading no_multi", group="server", since="1.0.0")
+def sync(client: Client, argv: Argv) -> Any:
+    """Begins a full synchronisation on this connection; used between servers.
+
+    SYNC
+    """
+    return client.server.replication.sync(client, argv)
+
+
+@command(b"PSYNC", -3, "admin noscript no_async_loading no_multi", group="server", since="2.8.0")
+def psync(client: Client, argv: Argv) -> Any:
+    """Begins a partial synchronisation on this connection, or a full one; used between servers.
+
+    PSYNC replid offset
+    """
+    if len(argv) > 4:
+        raise SYNTAX
+    return client.server.replication.sync(client, argv)
