@@ -42,7 +42,7 @@ from typing import Any
 
 import hiredis
 
-from replicad.errors import ProtocolError, ReplyError
+from replicad.errors import ProtocolError, ReplyError, clean
 
 MAX_ARGUMENTS = 1024 * 1024
 MAX_INLINE = 64 * 1024
@@ -222,7 +222,7 @@ class RequestReader:
             rest = data[consumed:]
             if rest[:1] != b"*":  # lengths were not written canonically, or an inline command follows
                 return self._again(data)
-            scan = _Scanner(self.max_bulk, MAX_ARGUMENTS)
+            scan = _Scanner(self.max_bulk)
             try:
                 end = scan.advance(rest, 0)
             except ProtocolError as error:
@@ -270,12 +270,7 @@ class RequestReader:
                             commands.append(argv)
                         position = end + 1
                         continue
-                    restricted = self.restricted
-                    scan = _Scanner(
-                        UNAUTHENTICATED_BULK if restricted else self.max_bulk,
-                        UNAUTHENTICATED_ARGUMENTS if restricted else MAX_ARGUMENTS,
-                        restricted,
-                    )
+                    scan = _Scanner(self.max_bulk, self.restricted)
                     self._scan = scan
                     self.pending = 0
                     self._reader = hiredis.Reader()
@@ -290,10 +285,7 @@ class RequestReader:
                 self._scan = None
                 self.pending = 0
                 if scan.count > 0:
-                    argv = self._reader.gets()
-                    if not isinstance(argv, list):  # the scanner and hiredis disagree: an odd but legal length form
-                        argv = scan.arguments()
-                    commands.append(argv)
+                    commands.append(self._reader.gets())
                 if self.restricted and commands:
                     # AUTH may lift the restriction: the caller executes, then feeds the rest
                     self._tail = data[position:]
@@ -317,91 +309,69 @@ class _Scanner:
     """Follows one array of bulk strings exactly, over any number of pieces, and enforces the limits.
 
     ``advance`` returns the position behind the command, or -1 when all of the data belongs to it.  Only headers are
-    looked at; payloads are skipped.  ``count`` is the number of arguments, 0 or less for an empty command.
+    looked at; payloads are skipped.  ``count`` is the number of arguments, 0 or less for an empty command.  What it lets
+    pass hiredis reads too: canonical numbers, lines that end with CRLF.
     """
 
-    __slots__ = ("_lengths", "_limits", "_line", "_raw", "_skip", "_unauthenticated", "count", "left")
+    __slots__ = ("_line", "_max_bulk", "_skip", "_unauthenticated", "count", "left")
 
-    def __init__(self, max_bulk: int, max_arguments: int, unauthenticated: bool = False) -> None:
-        self._limits = (max_bulk, max_arguments)
+    def __init__(self, max_bulk: int, unauthenticated: bool = False) -> None:
+        self._max_bulk = max_bulk
         self._unauthenticated = unauthenticated
         self._line = b""
         self._skip = 0
-        self._raw: list[bytes] = []
-        self._lengths: list[int] = []
         self.count = -1
         self.left = -1  # arguments still to come, -1 before the array header
 
     def advance(self, data: bytes, position: int) -> int:
-        start, end = position, len(data)
+        end = len(data)
         while True:
             if self._skip:
                 step = min(self._skip, end - position)
                 self._skip -= step
                 position += step
                 if self._skip:
-                    return self._partial(data, start)
+                    return -1
                 continue
             if self.left == 0:
-                self._raw.append(data[start:position])
                 return position
             newline = data.find(b"\n", position)
             if newline < 0:
                 self._line += data[position:]
-                self._check_type()
                 if len(self._line) > MAX_INLINE:
                     raise ProtocolError(
                         b"too big mbulk count string" if self.left < 0 else b"too big bulk count string"
                     )
-                return self._partial(data, start)
+                return -1
             line = self._line + data[position : newline + 1]
-            self._line = line
-            self._check_type()
             self._line = b""
             position = newline + 1
-            self._header(line.rstrip(b"\r\n"))
-            if self.left < 0 or self.count <= 0:
-                return position
+            if self.left < 0:
+                self._array_header(line)
+            else:
+                self._bulk_header(line)
 
-    def _partial(self, data: bytes, start: int) -> int:
-        if len(self._lengths) <= 32:
-            self._raw.append(data[start:])
-        return -1
+    def _array_header(self, line: bytes) -> None:
+        number = _integer(line[1:-2]) if line.endswith(b"\r\n") else None
+        if number is None or number > 2147483647:
+            raise ProtocolError(b"invalid multibulk length")
+        if self._unauthenticated and number > UNAUTHENTICATED_ARGUMENTS:
+            raise ProtocolError(b"unauthenticated multibulk length")
+        if number > MAX_ARGUMENTS:
+            raise ProtocolError(b"invalid multibulk length")
+        self.count = number
+        self.left = max(number, 0)
 
-    def _check_type(self) -> None:
-        """A bulk header that starts with another character is refused at once, before its line is complete."""
-        if self.left > 0 and self._line and self._line[:1] != b"$":
-            raise ProtocolError(b"expected '$', got '%b'" % self._line[:1])
-
-    def _header(self, line: bytes) -> None:
-        max_bulk, max_arguments = self._limits
-        number = _integer(line[1:])
-        if self.left < 0:
-            if number is None or number > min(MAX_ARGUMENTS, 2147483647):
-                raise ProtocolError(b"invalid multibulk length")
-            if self._unauthenticated and number > max_arguments:
-                raise ProtocolError(b"unauthenticated multibulk length")
-            self.count = self.left = number
-            if number <= 0:
-                self.left = 0
-            return
-        if number is None or number < 0 or (number > max_bulk and not self._unauthenticated):
+    def _bulk_header(self, line: bytes) -> None:
+        if line[:1] != b"$":
+            raise ProtocolError(b"expected '$', got '%b'" % clean(line[:1]))
+        number = _integer(line[1:-2]) if line.endswith(b"\r\n") else None
+        if number is None or not 0 <= number <= self._max_bulk:
             raise ProtocolError(b"invalid bulk length")
-        if number > max_bulk:
+        if self._unauthenticated and number > UNAUTHENTICATED_BULK:
             raise ProtocolError(b"unauthenticated bulk length")
-        self._lengths.append(number)
         self._skip = number + 2
         self.left -= 1
-
-    def arguments(self) -> list[bytes]:
-        """The arguments, cut out of the raw bytes by the lengths seen (only for forms that hiredis reads otherwise)."""
-        raw = b"".join(self._raw)
-        out, position = [], raw.find(b"\n") + 1
-        for length in self._lengths:
-            position = raw.find(b"\n", position) + 1
-            out.append(raw[position : position + length])
-            position += length + 2
-        return out
 
 
 def _integer(text: bytes) -> int | None:

@@ -24,7 +24,8 @@ class Basics(TwoHeadedTestCase):
         self.do_all("AUTH x", "AUTH default x", "AUTH foo x", "AUTH a b c", "AUTH", "ACL WHOAMI")
 
     def test_hello(self) -> None:
-        self.do_all("HELLO x", "HELLO 1", "HELLO 4", "HELLO 2 FOO", "HELLO 2 AUTH x", "HELLO 2 AUTH foo bar", "HELLO 99999999999")
+        self.do_all("HELLO x", "HELLO 1", "HELLO 4", "HELLO 2 FOO", "HELLO 2 AUTH x", "HELLO 2 AUTH foo bar")
+        self.do("HELLO", "99999999999")
         self.do("HELLO", "2", "SETNAME", "a b")
         self.do_all("HELLO 2 SETNAME", "CLIENT GETNAME")
         for words in (("HELLO",), ("HELLO", "3"), ("HELLO",), ("HELLO", "3", "SETNAME", "me"), ("HELLO", "2")):
