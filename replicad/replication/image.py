@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
+from replicad.keyspace import SHARD_MASK
 from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
 from replicad.persistence.rdb import Decoder
 
@@ -131,14 +132,22 @@ class Image:
     def _decode(self, data: bytes) -> None:
         databases = self.databases
         entries = self._decoder.feed(data)
+        selected = -1
+        shards: list[dict[bytes, object]] = []
         for index, key, value, at_ms in entries:
-            if index >= len(databases):
-                raise DamagedSnapshot(
-                    "",
-                    self._decoder.bytes_read,
-                    f"it holds database {index}, this server has {len(databases)} databases",
-                )
-            databases[index].load(key, value, at_ms)
+            if index != selected:
+                if index >= len(databases):
+                    raise DamagedSnapshot(
+                        "",
+                        self._decoder.bytes_read,
+                        f"it holds database {index}, this server has {len(databases)} databases",
+                    )
+                selected = index
+                shards = databases[index].shards
+            if at_ms is None:
+                shards[hash(key) & SHARD_MASK][key] = value  # Database.load, without the call
+            else:
+                databases[index].load(key, value, at_ms)
         self.keys += len(entries)
         if entries and not self._announced and (self.direct or self.complete):
             self._announce()

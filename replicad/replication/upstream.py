@@ -153,11 +153,11 @@ class Upstream:
         """We follow somebody else, or nobody."""
         self._stopped = True
         self.up = False
-        self._drop_image()
         connection, self._connection, self._link = self._connection, None, None
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             waiter.cancel()
+        self._drop_image()
         # The service's own way is to wait for the master to take what is queued.
         if connection is not None and connection.transport is not None:
             connection.transport.abortConnection()  # type: ignore[attr-defined]
