@@ -149,6 +149,8 @@ def _long_double(text: bytes) -> LongDouble | float:
 
 def _decimal(number: int) -> str:
     """The digits of a number that is not negative and may have more of them than ``str`` converts."""
+    if number.bit_length() < 3 * _DIGITS:
+        return str(number)
     high, low = divmod(number, 10**_DIGITS)
     return f"{high}{low:0{_DIGITS}d}" if high else str(low)
 
