@@ -138,7 +138,7 @@ def _range(client: Client, argv: list[bytes], kind: int, reverse: bool, store: b
         elif word == b"LIMIT" and i + 2 < size:
             offset, limit = integer(argv[i + 1]), integer(argv[i + 2])
             i += 2
-        elif word == b"REV" and auto:
+        elif word == b"REV" and auto and not reverse:
             reverse = True
         elif word == b"BYSCORE" and auto and kind == AUTO:
             kind = SCORE
