@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import random
 from copy import deepcopy
 from typing import Any
 
@@ -141,6 +142,25 @@ class LawTests(SynchronousTestCase):
                 if found is not None:
                     problems.append(f"{setup} {given}: {found}")
         self.assertEqual(problems, [], "\n" + "\n".join(problems))
+
+    def test_it_holds_in_any_order(self) -> None:
+        """All commands of all samples, shuffled, without emptying in between: many meet a key of another type."""
+        samples, silent = collect()
+        commands = [argv for rows in (*samples.values(), silent) for setup, last in rows for argv in (*setup, last)]
+        chance = random.Random(2024)
+        for _ in range(4):
+            chance.shuffle(commands)
+            self.client = Client(self.master)
+            self.client.in_exec = True  # nothing waits
+            for number, argv in enumerate(commands):
+                self.execute(argv)
+                if self.client.multi is not None or number % 20 == 0:
+                    self.client = Client(self.master)
+                    self.client.in_exec = True
+                stream = self.propagated()
+                self.assertEqual(self.replica.errors, {}, f"{argv}: {stream[:500]!r}")
+                if number % 25 == 0:
+                    self.assertEqual(dataset(self.replica), dataset(self.master), f"after {commands[number - 25 : number]}")
 
     def test_what_changes_nothing_is_not_propagated(self) -> None:
         _, silent = collect()
