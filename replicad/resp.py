@@ -93,7 +93,7 @@ NO_REPLY = NoReply()
 BLOCKED = NoReply()
 
 #: A tuple of bytes as an array of bulk strings, in C.
-pack: Callable[[tuple[bytes, ...]], bytes] = hiredis.pack_command
+pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 
 _NULL2 = b"$-1\r\n"
 _NULL3 = b"_\r\n"
@@ -132,7 +132,7 @@ def encode(value: Any, resp: int) -> bytes:
     if kind is bytes:
         return b"$%d\r\n%b\r\n" % (len(value), value)
     if kind is Wire:
-        return value
+        return bytes(value)
     if kind is int:
         return b":%d\r\n" % value
     if value is None:
@@ -213,7 +213,9 @@ class RequestReader:
             except (hiredis.HiredisError, MemoryError):
                 return self._again(data)
             # a status (+) or verbatim argument also comes out as bytes; Redis refuses it, so look closer
-            if b"\n+" in data or b"\n=" in data or b"\n(" in data or not all(commands):
+            # (one byte is found by memchr in 15 ns, two bytes take 100 ns)
+            odd = (43 in data and b"\n+" in data) or (61 in data and b"\n=" in data) or (40 in data and b"\n(" in data)
+            if odd or not all(commands):
                 return self._again(data)
             if argv == _MARK_VALUE:
                 return commands

@@ -151,7 +151,9 @@ class LMDBBackend:
 
     def save(self, entries: Iterable[Entry], info: SnapshotInfo) -> None:
         """Replace the environment.  Raises OSError when it cannot be written; the old one then stays."""
-        os.makedirs(self.directory, exist_ok=True)
+        # only the last part: a parent that is gone (a file system that is not mounted) must not become a new place
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.directory)
         with self._replacing() as temporary, _environment(temporary) as environment:
             _put(environment, [[(_INFO_KEY, _pack_info(info))]])
             ranges: list[list[tuple[bytes, bytes]]] = [[] for _ in range(_RANGES)]
