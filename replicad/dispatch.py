@@ -25,6 +25,7 @@ from replicad.errors import (
     ReplyError,
     err,
     unknown_command,
+    unknown_subcommand,
     wrong_arity,
 )
 from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Wire, encode
@@ -195,6 +196,8 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         server.hold(client)
         return _HOLD
     if client.multi is not None and cmd.name not in _NEVER_QUEUED:
+        if cmd.subcommands and len(argv) > 1:  # a container, so there is no such subcommand
+            raise unknown_subcommand(cmd.name.upper(), argv[1])
         client.multi.append((cmd, argv))
         return QUEUED
     if server.monitors and flags.isdisjoint(_NOT_MONITORED):
