@@ -139,6 +139,8 @@ def sync(client: Client, argv: Argv) -> Any:
     replica = Downstream(server, client, options, asked)
     client.replica = replica
     client.update_gate()
+    # Twice: in the words that documents and old tools know, and in those of Redis 7.
+    server.log.notice("Slave ask for synchronization")
     server.log.notice(f"Replica {replica.name} asks for synchronization")
     server.call_later(0, replica.begin)
     return NO_REPLY
@@ -354,6 +356,7 @@ class Downstream:
         self._set_online()
 
     def _succeeded(self) -> None:
+        self.server.log.notice("Synchronization with slave succeeded")
         self.server.log.notice(f"Synchronization with replica {self.name} succeeded")
 
     def _snapshot_only(self) -> bool:
