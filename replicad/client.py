@@ -56,7 +56,9 @@ class ClientConnection(Protocol):
     def connectionMade(self) -> None:
         transport = self.transport
         self._write_some = getattr(transport, "writeSomeData", None)
-        self.client = Client(self.server, self, _address(transport.getPeer()), _address(transport.getHost()))
+        own, peer = _address(transport.getHost()), _address(transport.getPeer())
+        # the far end of a Unix socket has no name: both ends are shown as the socket, as in Redis
+        self.client = Client(self.server, self, own if peer == ":0" else peer, own)
         refusal = self.server.client_connected(self.client, transport)
         if refusal is not None:
             transport.write(b"-" + refusal + b"\r\n")

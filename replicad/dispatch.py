@@ -39,6 +39,7 @@ _IN_SUBSCRIBED_MODE = frozenset(
     [b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe", b"ping", b"quit",
      b"reset"]
 )  # fmt: skip
+_REPLIES_AGAIN = frozenset([b"client|reply", b"reset"])
 _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 _PASS = object()
 _HOLD = object()
@@ -109,7 +110,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         if elapsed > server.slow_ns:
             server.slow_command(client, cmd, argv, elapsed)
         kind = type(reply)
-        if quiet and not (cmd.name == b"client|reply" and client.reply_mode == "on"):
+        if quiet and not (client.reply_mode == "on" and cmd.name in _REPLIES_AGAIN):
             pass
         elif kind is Wire:
             append(reply)

@@ -404,6 +404,8 @@ def _descriptor(client: Client) -> int:
 
 
 def _last_command(client: Client) -> str:
+    if client.in_exec:
+        return "exec"
     cmd = lookup(client.argv) if client.argv else client.last_command
     return cmd.name.decode() if cmd is not None else "NULL"
 

@@ -14,6 +14,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+
 from replicad import REDIS_VERSION, __version__
 from replicad.errors import err
 from replicad.listening import CannotListen
@@ -232,7 +234,7 @@ class Lifecycle:
         server.log.warning("User requested shutdown...")
         self.shutdown(None)
 
-    def _shutdown(self) -> None:
+    def _shutdown(self) -> Deferred[Any]:
         """Before the reactor stops: close everything.  A stop that did not come through ``shutdown`` saves here."""
         server = self.server
         if not self._saved_for_stop:
@@ -244,5 +246,6 @@ class Lifecycle:
         server.propagation.flush()
         server.replication.stop()
         server.timekeeper.stop()
-        server.listeners.close()
+        closed = server.listeners.close()
         server.log.warning("Redis is now ready to exit, bye bye...")
+        return closed

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 
 from replicad.client import ClientFactory
@@ -60,14 +61,11 @@ class Listeners:
         except CannotListen:
             raise ConfigError("Unable to listen on this port. Check server logs.") from None
 
-    def close(self) -> None:
-        """Accept nobody any more."""
-        for port in self._tcp:
-            port.stopListening()
-        self._tcp = []
-        if self._unix is not None:
-            self._unix.stopListening()
-            self._unix = None
+    def close(self) -> Deferred[Any]:
+        """Accept nobody any more.  The result comes when all sockets are gone, the name of the Unix socket too."""
+        ports = [*self._tcp, self._unix] if self._unix is not None else self._tcp
+        self._tcp, self._unix = [], None
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     def _open_tcp(self, port: int, addresses: Sequence[str]) -> list[Any]:
         """One socket for each address; those with a leading ``-`` may be missing, as may ``*`` of one protocol."""

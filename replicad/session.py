@@ -221,7 +221,7 @@ class Client:
             out += "O"
         if self.subscriptions:
             out += "P"
-        if self.multi is not None:
+        if self.multi is not None or self.in_exec:
             out += "x"
         if self.blocked is not None:
             out += "b"

@@ -63,8 +63,9 @@ def categories_of(cmd: Command) -> list[str]:
             found.add(word)
     found.add("fast" if "fast" in flags else "slow")
     group = _GROUP_CATEGORY.get(cmd.group, cmd.group)
-    # SORT belongs to the types it sorts, not to the commands about keys
-    if group in CATEGORIES and not cmd.subcommands and not (group == "keyspace" and "sortedset" in found):
+    # SORT belongs to the types it sorts and WAIT to connections, not to the commands about keys; PUBSUB HELP to nothing
+    elsewhere = group == "pubsub" or (group == "keyspace" and not found.isdisjoint(("sortedset", "connection")))
+    if group in CATEGORIES and not cmd.subcommands and not elsewhere:
         found.add(group)
     return [name for name in CATEGORIES if name in found]
 

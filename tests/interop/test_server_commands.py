@@ -108,6 +108,7 @@ class Resp3(TwoHeadedTestCase):
 
     def test_shapes(self) -> None:
         self.do_loosely("INFO", "server")
+        self.do("SLOWLOG", "RESET")
         self.do_all("INFO nosuch", "CONFIG GET maxmemory", "CONFIG GET nosuch", "SLOWLOG LEN", "LATENCY LATEST")
         self.do_all("ACL GETUSER default", "ACL GETUSER x", "ACL CAT", "ACL LIST", "MODULE LIST")
         self.do_all("LATENCY HISTOGRAM nosuch", "MEMORY USAGE nosuch")
