@@ -117,7 +117,7 @@ def lpushx(client: Client, argv: list[bytes]) -> int:
 def linsert(client: Client, argv: list[bytes]) -> int:
     """Puts an element before or after the first one equal to the pivot; -1 when there is no such one, 0 without a list.
 
-    LINSERT key BEFORE | AFTER pivot element
+    LINSERT key (BEFORE | AFTER) pivot element
     """
     where = argv[2].upper()
     if where not in (b"BEFORE", b"AFTER"):
@@ -257,7 +257,7 @@ def pop_first(client: Client, keys: list[bytes], left: bool, count: int) -> Any:
 def lmpop(client: Client, argv: list[bytes]) -> Any:
     """Takes elements out of the first list that is there.
 
-    LMPOP numkeys key [key ...] LEFT | RIGHT [COUNT count]
+    LMPOP numkeys key [key ...] (LEFT | RIGHT) [COUNT count]
     """
     keys, left, count = pop_arguments(argv, 1)
     return pop_first(client, keys, left, count) or NULL_ARRAY
@@ -290,7 +290,7 @@ def move(client: Client, db: Database, source: bytes, target: bytes, from_left: 
 def lmove(client: Client, argv: list[bytes]) -> bytes | None:
     """Moves the first or last element of one list to the head or tail of another, and returns it.
 
-    LMOVE source destination LEFT | RIGHT LEFT | RIGHT
+    LMOVE source destination (LEFT | RIGHT) (LEFT | RIGHT)
     """
     return move(client, client.db, argv[1], argv[2], side(argv[3]), side(argv[4]))
 

@@ -68,7 +68,7 @@ def brpop(client: Client, argv: list[bytes]) -> Any:
 def blmove(client: Client, argv: list[bytes]) -> Any:
     """Moves an element from one list to another as LMOVE does, and waits for the source when it is missing.
 
-    BLMOVE source destination LEFT | RIGHT LEFT | RIGHT timeout
+    BLMOVE source destination (LEFT | RIGHT) (LEFT | RIGHT) timeout
     """
     from_left, to_left = side(argv[3]), side(argv[4])
     # served later the directions are written in lower case, as Redis 7.0 does it
@@ -120,7 +120,7 @@ def _move(client: Client, argv: list[bytes], from_left: bool, to_left: bool, now
 def blmpop(client: Client, argv: list[bytes]) -> Any:
     """Takes elements out of the first list that is there, and waits for one when there is none.
 
-    BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]
+    BLMPOP timeout numkeys key [key ...] (LEFT | RIGHT) [COUNT count]
     """
     keys, left, count = pop_arguments(argv, 2)
     timeout = timeout_ms(argv[1], client.server.clock.now_ms)

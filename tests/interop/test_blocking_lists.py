@@ -319,7 +319,7 @@ class ListStream(TwoHeadedTestCase):
             "HINCRBY h a 1",
             "HDEL h x",
         ):
-            self.do(*line.split())
+            self.do_sorted(*line.split())
             compare(line)
         for line, pushes in (
             ("BLPOP k 0", ["RPUSH k a b"]),

@@ -364,7 +364,10 @@ class Sets3(TwoHeadedTestCase):
 
     def test_reply_is_a_copy(self) -> None:
         """Replies collected in a transaction show the set as it was at their time."""
-        self.do_all("SADD s 1", "MULTI", "SMEMBERS s", "SADD s 2", "SUNION s s", "SPOP s 5", "SADD s 3", "EXEC")
+        self.do_all("SADD s 1", "MULTI", "SMEMBERS s", "SADD s 2", "SUNION s s", "SPOP s 5", "SADD s 3")
+        real, ours = self.both("EXEC")
+        self.assertEqual(real, [{b"1"}, 1, {b"1", b"2"}, {b"1", b"2"}, 1])
+        self.assertEqual(real, ours)
 
 
 class Chance(TwoHeadedTestCase):
