@@ -189,11 +189,12 @@ class Database:
 
     ``expire`` is called as ``expire(db, key)`` when a read meets an expired key on a server that may delete it
     (a master); when it is None expired keys are hidden but kept (a replica), as Redis does it.
-    ``on_touched(db, key)`` is called after each change while ``observed`` is true.
+    ``on_touched(db, key)`` is called after each change while ``observed`` is true, ``on_flush(db)`` before all keys go.
     """
 
     __slots__ = (
-        "clock", "deadlines", "expire", "index", "observed", "on_touched", "see_expired", "shards", "stats", "trash",
+        "clock", "deadlines", "expire", "index", "observed", "on_flush", "on_touched", "see_expired", "shards", "stats",
+        "trash",
     )  # fmt: skip
 
     def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
@@ -208,6 +209,7 @@ class Database:
         self.see_expired = False
         self.observed = False
         self.on_touched: Callable[[Database, bytes], None] | None = None
+        self.on_flush: Callable[[Database], None] | None = None
 
     # -- reading
 
@@ -347,10 +349,8 @@ class Database:
     def flush(self) -> int:
         """Remove everything, freeing the memory in slices; returns the number of keys there were."""
         count = len(self)
-        if self.observed:
-            for shard in self.shards:
-                for key in list(shard):
-                    self.on_touched(self, key)  # type: ignore[misc]
+        if count and self.observed:
+            self.on_flush(self)  # type: ignore[misc]
         if count:
             self.trash.throw(self.shards)
             self.shards = [{} for _ in range(SHARDS)]

@@ -109,6 +109,7 @@ class Server(Service):
         db = Database(index, self.clock, self.stats, self.trash)
         db.expire = self.timekeeper.expire_found
         db.on_touched = self._touched
+        db.on_flush = self._flushing
         return db
 
     def call_later(self, seconds: float, fn: Callable[..., Any], *args: Any) -> Any:
@@ -207,6 +208,12 @@ class Server(Service):
                 client.watch_broken = True
         if self.blocking.by_key:
             self.blocking.signal(place)
+
+    def _flushing(self, db: Database) -> None:
+        """Every key of ``db`` is about to go: the watched ones among them change."""
+        for place in list(self.watched):
+            if place[0] == db.index and db.peek(place[1]) is not None:
+                self._touched(db, place[1])
 
     def update_observed(self, db: Database) -> None:
         """Whether changes in ``db`` must be told to anybody; called when a watch or a blocked client comes or goes."""
