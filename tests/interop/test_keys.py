@@ -10,7 +10,7 @@ from tests.support.connection import Argument, RespError
 from tests.support.twohead import TwoHeadedTestCase
 
 ONE_OF_EACH = (
-    "SET str v", "RPUSH list a b", "SADD set a b", "HSET hash f v", "ZADD zset 1 a", "XADD stream 1-1 f v",
+    "SET str v", "RPUSH list a b", "SADD set a b", "HSET hash f v", "ZADD zset 1 a",
     "SET int 5",
 )  # fmt: skip
 

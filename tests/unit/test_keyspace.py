@@ -72,8 +72,18 @@ class Basics(SynchronousTestCase):
         db.put(b"b", b"1")
         del seen[:]
         db.take(b"b")
-        db.flush()
-        self.assertEqual(sorted(seen), [b"b", b"quiet"])
+        self.assertEqual(seen, [b"b"])
+
+    def test_a_flush_is_told_once_while_the_keys_are_there(self) -> None:
+        db = make()
+        seen: list[int] = []
+        db.on_flush = lambda db: seen.append(len(db))
+        db.put(b"a", b"1")
+        db.observed = True
+        db.on_touched = lambda db, key: self.fail("a flush must not walk the keys")
+        self.assertEqual(db.flush(), 1)
+        self.assertEqual(db.flush(), 0)
+        self.assertEqual(seen, [1])
 
 
 class Expiry(SynchronousTestCase):
