@@ -389,10 +389,9 @@ class Upstream:
     def _set_loading(self, total: int) -> None:
         server = self.server
         server.loading = True
-        # With swapdb the old data is served while the new comes, when both are of one history.
-        server.async_loading = (
-            server.settings["repl-diskless-load"] == "swapdb" and self._target.replid == server.history.replid
-        )
+        # With swapdb the old data is served while the new comes; Redis does so only when both are of one history, but
+        # ours is as good as it was during the transfer to a file.
+        server.async_loading = server.settings["repl-diskless-load"] == "swapdb"
         server.load_progress = {"start": int(time.time()), "total": total, "loaded": 0}
         server.update_gates()
         server.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
