@@ -47,6 +47,7 @@ def end_transaction(client: Client) -> None:
     if client.watched:
         client.server.unwatch(client)
     client.watch_broken = False
+    client.extra.pop("watched_stale", None)
 
 
 @command(b"EXEC", arity=1, flags="noscript loading stale skip_slowlog", group="transactions", since="1.2.0")
@@ -125,16 +126,13 @@ def watch(client: Client, argv: list[bytes]) -> Any:
         raise _WATCH_INSIDE
     server, db = client.server, client.db
     now_ms = server.clock.now_ms
-    stale = set()
     for key in argv[1:]:
         # A master deletes an expired key here, so that its deletion later breaks nothing; a replica only hides it.
         if db.peek(key) is None:
             at_ms = db.deadline(key)
             if at_ms is not None and at_ms < now_ms:
-                stale.add((db.index, key))
+                client.extra.setdefault("watched_stale", set()).add((db.index, key))
         server.watch(client, key)
-    if stale:
-        client.extra["watched_stale"] = stale | client.extra.get("watched_stale", set())
     return OK
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Pairs = list[tuple[bytes, float]]
 
+#: ZRANDMEMBER returns at most so many members that may repeat: nobody shall stop the server with a number.
+MOST_REPEATED = 1_000_000
+
 _XX_NX = err("XX and NX options at the same time are not compatible")
 _GT_LT_NX = err("GT, LT, and/or NX options at the same time are not compatible")
 _ONE_INCR = err("INCR option supports a single increment-element pair")
@@ -302,6 +305,8 @@ def zrandmember(client: Client, argv: list[bytes]) -> Any:
     size = len(value)
     at = _at(value)
     if count < 0:
+        if -count > MOST_REPEATED:
+            raise OUT_OF_RANGE
         pairs = [at(random.randrange(size)) for _ in range(-count)]
     elif count >= size:
         pairs = list(value)
