@@ -28,7 +28,7 @@ from replicad.errors import (
     unknown_subcommand,
     wrong_arity,
 )
-from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Wire, encode
+from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Push, Replies, Wire, encode
 from replicad.session import Client
 
 _lookup_exact = TABLE.get
@@ -111,7 +111,8 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
             server.slow_command(client, cmd, argv, elapsed)
         kind = type(reply)
         if quiet and not (client.reply_mode == "on" and cmd.name in _REPLIES_AGAIN):
-            pass
+            if kind is Replies:  # subscriptions and messages are no replies: CLIENT REPLY OFF does not stop them
+                append(b"".join([encode(one, client.resp) for one in reply if type(one) is Push]))
         elif kind is Wire:
             append(reply)
         elif kind is bytes:

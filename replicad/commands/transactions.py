@@ -81,8 +81,8 @@ def exec_(client: Client, argv: list[bytes]) -> Any:
     finally:
         client.in_exec = False
         propagation.leave()
-    if server.dirty != dirty:
-        propagation.suppress()  # EXEC itself: the unit is complete
+        if server.dirty != dirty:
+            propagation.suppress()  # EXEC itself: the unit is complete
     return Wire(b"".join(replies))
 
 

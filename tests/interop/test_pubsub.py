@@ -174,6 +174,21 @@ class PubSub(TwoHeadedTestCase):
         self.say(pair, "SSUBSCRIBE a", 1)
         self.say(pair, "SPUBLISH a x", 2)
 
+    def test_reply_off(self) -> None:
+        """CLIENT REPLY stops replies, but neither subscriptions nor messages."""
+        pair = self.open_pair()
+        pair.send_raw(b"CLIENT REPLY OFF\r\nGET a\r\nSUBSCRIBE a b\r\n")
+        for _ in range(2):
+            pair.read()
+        self.publish("PUBLISH", "b", "x", to=(pair,))
+        pair.send_raw(b"UNSUBSCRIBE a b\r\nGET a\r\nCLIENT REPLY ON\r\n")
+        for _ in range(3):
+            pair.read()
+        pair = self.open_pair(3)
+        pair.send_raw(b"CLIENT REPLY SKIP\r\nSUBSCRIBE a\r\nCLIENT REPLY OFF\r\nPUBLISH a x\r\nCLIENT REPLY ON\r\nPING\r\n")
+        for _ in range(4):
+            pair.read()
+
     def test_mixed_versions(self) -> None:
         """Each listener gets a message in its own version; HELLO changes the version of a subscriber."""
         old, new = self.open_pair(2), self.open_pair(3)

@@ -664,8 +664,8 @@ class SortedSets(TwoHeadedTestCase):
             self.do("ZADD", "z", text, "a")
             self.do("ZSCORE", "z", "a")
             self.do("ZINCRBY", "z", text, "b")
-        for text in (b" 1", b"1 ", b"", b"\n1", b"1\x00", b"\xff"):
-            self.do("ZADD", "z", text, "a")
+        for odd in (b" 1", b"1 ", b"", b"\n1", b"1\x00", b"\xff"):
+            self.do("ZADD", "z", odd, "a")
 
     def test_scores_as_printed(self) -> None:
         """Thousands of doubles of all sizes look alike, on the wire and sorted."""
@@ -775,7 +775,8 @@ class SortedSets(TwoHeadedTestCase):
         """A scan over a large sorted set yields every member with its score."""
         self.do("ZADD", "z", *[part for n in range(4000) for part in (n / 8, f"m{n}")])
         for one in (self.pair.real, self.pair.ours):
-            cursor, seen = b"0", {}
+            cursor = b"0"
+            seen: dict[bytes, bytes] = {}
             while True:
                 cursor, found = one.must("ZSCAN", "z", cursor, "COUNT", 300, "MATCH", "m?*")
                 seen.update(zip(found[::2], found[1::2], strict=True))
