@@ -421,12 +421,11 @@ class RedisCli(SynchronousTestCase):
 
     def test_rdb(self) -> None:
         """--rdb: the backup is a file that redis-check-rdb accepts and a real server loads."""
-        backup = Path(self.mktemp())
+        real = RealServer(self)
+        backup = real.directory / "dump.rdb"
         output = self.run_cli("--rdb", str(backup))
         self.assertIn("Transfer finished with success", output)
         self.assertIn("looks OK", check_rdb(backup))
-        real = RealServer(self)
-        (real.directory / "dump.rdb").write_bytes(backup.read_bytes())
         self.assertEqual(digest(real.start()), digest(self.node))
 
     def test_interactive(self) -> None:
