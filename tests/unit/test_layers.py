@@ -26,7 +26,7 @@ LAYERS = [
     ["commands", "commands.*"],
     ["dispatch"],
     ["replication.link", "replication.image", "persistence.rdbfile", "persistence.lmdbstore"],
-    ["client", "replication.upstream", "replication.downstream", "replication.roles", "persistence.saver"],
+    ["readiness", "client", "replication.upstream", "replication.downstream", "replication.roles", "persistence.saver"],
     ["listening", "lifecycle", "timekeeping"],
     ["server"],
     ["tap"],
@@ -34,8 +34,8 @@ LAYERS = [
 
 #: The modules that touch sockets, timers or processes. ``log`` is where Twisted's own log lines arrive.
 TWISTED = {
-    *("client", "listening", "log", "persistence.saver", "replication.downstream", "replication.upstream"),
-    *("server", "tap", "timekeeping"),
+    *("client", "listening", "readiness", "log", "persistence.saver", "replication.downstream", "replication.upstream"),
+    *("lifecycle", "server", "tap", "timekeeping"),
 }
 
 #: What the replica's side of the protocol is made of.
