@@ -50,6 +50,7 @@ class ClientConnection(Protocol):
         self._write_some: Any = None
         self._resuming = False
         self._taken_over: Any = None
+        self._fd = -1
 
     # -- Twisted's side
 
@@ -66,6 +67,7 @@ class ClientConnection(Protocol):
             self._lost = True
             return
         self.reader.restricted = not self.client.authenticated
+        self._fd = self.server.readiness.watch(transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._taken_over is not None:
@@ -136,6 +138,7 @@ class ClientConnection(Protocol):
         self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.server.readiness.forget(self._fd)
         self._lost = True
         self._output.clear()
         self.queued = 0

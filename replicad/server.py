@@ -27,10 +27,11 @@ from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
-from replicad.observe import Monitors, OpsMeter, SlowLog
+from replicad.observe import LatencyEvents, Monitors, OpsMeter, SlowLog
 from replicad.persistence.saver import Saver, make_backend
 from replicad.propagation import Propagation
 from replicad.pubsub import PubSub
+from replicad.readiness import Readiness
 from replicad.replication.history import History
 from replicad.replication.roles import Replication
 from replicad.session import Client
@@ -68,6 +69,7 @@ class Server(Service):
         self.watched: dict[tuple[int, bytes], dict[Client, None]] = {}
         self.monitors = Monitors(self)
         self.slowlog = SlowLog(self)
+        self.latency = LatencyEvents()
         self.held: list[Client] = []
         self.pause_until_ms = 0
         self.pause_all = False
@@ -85,7 +87,7 @@ class Server(Service):
         self.read_only = False
         self.write_error = False
         self.active_expire = True  #: DEBUG SET-ACTIVE-EXPIRE
-        self.slow_ns = 0
+        self.slow_ns = self._slowlog_ns = 0
         self.query_buffer_limit = 0
         self.net_input = self.net_output = 0
         self.connections_received = self.connections_refused = 0
@@ -94,6 +96,7 @@ class Server(Service):
         self.peak_memory = 0
         self.ops = OpsMeter()
         self.listeners = Listeners(self)
+        self.readiness = Readiness(self.reactor)
         self.lifecycle = Lifecycle(self)
         self.executable = "twistd"
         self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
@@ -321,8 +324,16 @@ class Server(Service):
         return err("internal error, see the server's log")
 
     def slow_command(self, client: Client, cmd: Command, argv: Argv, elapsed_ns: int) -> None:
-        """A command took longer than slowlog-log-slower-than."""
-        self.slowlog.add(client, cmd, argv, elapsed_ns // 1000)
+        """A command took longer than slowlog-log-slower-than, or than the threshold of the latency monitor."""
+        if elapsed_ns > self._slowlog_ns:
+            self.slowlog.add(client, cmd, argv, elapsed_ns // 1000)
+        self.watch_latency(b"fast-command" if "fast" in cmd.flags else b"command", elapsed_ns)
+
+    def watch_latency(self, event: bytes, elapsed_ns: int) -> None:
+        """Record an event that stopped the server, when latency-monitor-threshold says so."""
+        threshold_ms = self.settings["latency-monitor-threshold"]
+        if threshold_ms and elapsed_ns >= threshold_ms * 1_000_000:
+            self.latency.add(event, elapsed_ns // 1_000_000)
 
     def feed_monitors(self, client: Client, argv: Argv) -> None:
         """Show a command to MONITOR clients."""
@@ -347,7 +358,7 @@ class Server(Service):
     def _apply_settings(self) -> None:
         settings = self.settings
         self._hot_settings()
-        for name in ("slowlog-log-slower-than", "client-query-buffer-limit"):
+        for name in ("slowlog-log-slower-than", "latency-monitor-threshold", "client-query-buffer-limit"):
             settings.on_change(name, lambda value: self._hot_settings())
         for name in ("replica-read-only", "replica-serve-stale-data", "stop-writes-on-bgsave-error", "save",
                      "min-replicas-to-write", "min-replicas-max-lag"):  # fmt: skip
@@ -403,7 +414,9 @@ class Server(Service):
 
     def _hot_settings(self) -> None:
         slower = self.settings["slowlog-log-slower-than"]
-        self.slow_ns = slower * 1000 if slower >= 0 else 1 << 62
+        self._slowlog_ns = slower * 1000 if slower >= 0 else 1 << 62
+        threshold_ms = self.settings["latency-monitor-threshold"]
+        self.slow_ns = min(self._slowlog_ns, threshold_ms * 1_000_000 - 1 if threshold_ms else 1 << 62)
         self.query_buffer_limit = self.settings["client-query-buffer-limit"]
 
 
