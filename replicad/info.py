@@ -88,7 +88,7 @@ def _clients(server: Server) -> Fields:
     biggest_input = max((_pending(one) for one in ordinary), default=0)
     biggest_output = max((one.connection.queued for one in ordinary), default=0)
     return [
-        ("connected_clients", len(ordinary)),
+        ("connected_clients", len(ordinary) + int(server.replication.link_up)),  # the master's link counts, as in Redis
         ("cluster_connections", 0),
         ("maxclients", server.settings["maxclients"]),
         ("client_recent_max_input_buffer", biggest_input),
@@ -181,7 +181,7 @@ def _persistence(server: Server) -> Fields:
         ("rdb_saves", saver.saves),
         ("rdb_last_cow_size", 0),
         ("rdb_last_load_keys_expired", server.load_progress.get("expired", 0)),
-        ("rdb_last_load_keys_loaded", server.load_progress.get("loaded", 0)),
+        ("rdb_last_load_keys_loaded", server.load_progress.get("keys", 0)),
         ("aof_enabled", 0),
         ("aof_rewrite_in_progress", 0),
         ("aof_rewrite_scheduled", 0),
@@ -246,7 +246,7 @@ def _stats(server: Server) -> Fields:
         ("pubsub_patterns", len(pubsub.patterns)),
         ("pubsubshard_channels", len(pubsub.shards)),
         ("latest_fork_usec", server.saver.last_fork_usec),
-        ("total_forks", server.saver.saves),
+        ("total_forks", server.saver.forks),
         ("migrate_cached_sockets", 0),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),

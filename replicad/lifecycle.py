@@ -14,8 +14,6 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
-
 from replicad import REDIS_VERSION, __version__
 from replicad.errors import err
 from replicad.listening import CannotListen
@@ -23,6 +21,8 @@ from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
 from replicad.persistence.loader import Loader
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from replicad.server import Server
     from replicad.session import Client
 
@@ -123,6 +123,7 @@ class Lifecycle:
 
         def done(keys: int, expired: int) -> None:
             server.loading = False
+            server.load_progress = {"keys": keys, "expired": expired}
             server.functions = info.functions
             server.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
             server.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")

@@ -1,6 +1,7 @@
-"""What operators look at while the server runs: MONITOR and the slow log.
+"""What operators look at while the server runs: MONITOR, the slow log, latency events.
 
-Owns: the list of MONITOR clients and the lines they get; the slow log.  Called by dispatch and the commands.
+Owns: the list of MONITOR clients and the lines they get; the slow log; the samples of LATENCY.  Called by dispatch, the
+commands and the server.
 """
 
 from __future__ import annotations
@@ -156,3 +157,32 @@ class OpsMeter:
             max(0.0, (last[2] - first[2]) / 1024 / seconds),
             max(0.0, (last[3] - first[3]) / 1024 / seconds),
         )
+
+
+class LatencyEvents:
+    """What LATENCY shows: for each class of events the samples that reached latency-monitor-threshold.
+
+    One sample a second is kept, the worst, and 160 of them, as in Redis.  The classes are ``command``, ``fast-command`` and
+    ``fork``.
+    """
+
+    def __init__(self) -> None:
+        self.samples: dict[bytes, deque[tuple[int, int]]] = {}  #: class: (Unix time in seconds, milliseconds)
+        self.worst: dict[bytes, int] = {}
+
+    def add(self, event: bytes, elapsed_ms: int) -> None:
+        """Record one sample."""
+        now = int(time.time())
+        samples = self.samples.setdefault(event, deque(maxlen=160))
+        if samples and samples[-1][0] == now:
+            samples[-1] = now, max(samples[-1][1], elapsed_ms)
+        else:
+            samples.append((now, elapsed_ms))
+        self.worst[event] = max(self.worst.get(event, 0), elapsed_ms)
+
+    def forget(self, events: list[bytes]) -> int:
+        """Drop these classes, or all; returns how many there were."""
+        known = [event for event in dict.fromkeys(events or list(self.samples)) if event in self.samples]
+        for event in known:
+            del self.samples[event], self.worst[event]
+        return len(known)

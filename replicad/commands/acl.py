@@ -13,7 +13,7 @@ from typing import Any
 from replicad.command import Argv, command, lookup
 from replicad.commands.arguments import integer
 from replicad.commands.help import help_of
-from replicad.commands.introspection import CATEGORIES, categories_of, every_command
+from replicad.commands.introspection import CATEGORIES, categories_of, every_command, ordered_set
 from replicad.errors import clean, err, unknown_subcommand
 from replicad.resp import OK
 from replicad.session import Client
@@ -80,17 +80,13 @@ def acl_getuser(client: Client, argv: Argv) -> Any:
         return None
     digest = _password_hash(client)
     return {
-        b"flags": {b"on"} if digest else _ordered_set([b"on", b"nopass"], client.resp),
+        b"flags": ordered_set([b"on"] if digest else [b"on", b"nopass"], client.resp),
         b"passwords": [digest.encode()] if digest else [],
         b"commands": b"+@all",
         b"keys": b"~*",
         b"channels": b"&*",
         b"selectors": [],
     }
-
-
-def _ordered_set(words: list[bytes], resp: int) -> Any:
-    return words if resp == 2 else set(words)
 
 
 @command(b"ACL|CAT", -2, _PLAIN, group="server", since="6.0.0")

@@ -6,7 +6,7 @@ Owns: CLIENT and its subcommands.  The lines themselves come from ``info.client_
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replicad.command import Argv, command
 from replicad.commands.arguments import INT64_MAX, integer
@@ -15,6 +15,9 @@ from replicad.commands.help import help_of
 from replicad.errors import NOT_INTEGER, SYNTAX, ReplyError, clean, err, unknown_subcommand
 from replicad.resp import NO_REPLY, OK, Verbatim
 from replicad.session import Client
+
+if TYPE_CHECKING:
+    from replicad.server import Server
 
 _BAD_ID = err("client-id should be greater than 0")
 _UNBLOCKED = ReplyError(b"UNBLOCKED client unblocked via CLIENT UNBLOCK")
@@ -35,6 +38,14 @@ def kind_of(client: Client) -> str:
     if client.replica is not None:
         return "replica"
     return "pubsub" if client.subscriptions else "normal"
+
+
+def _everybody(server: Server) -> dict[int, Client]:
+    """All connections by number, the link to the master too while it streams."""
+    upstream = server.replication.upstream
+    if upstream is None or not upstream.up:
+        return server.clients
+    return server.clients | {upstream.client.id: upstream.client}
 
 
 def _kind(word: bytes) -> str:
@@ -86,7 +97,7 @@ def client_list(client: Client, argv: Argv) -> Verbatim:
 
     CLIENT LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]
     """
-    clients = client.server.clients
+    clients = _everybody(client.server)
     listed = list(clients.values())
     if len(argv) == 4 and argv[2].upper() == b"TYPE":
         kind = _kind(argv[3])
@@ -106,7 +117,7 @@ def client_kill(client: Client, argv: Argv) -> Any:
     CLIENT KILL ip:port | [ID client-id] [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [USER username] [ADDR ip:port]
     [LADDR ip:port] [SKIPME yes/no]
     """
-    everybody = list(client.server.clients.values())
+    everybody = list(_everybody(client.server).values())
     if len(argv) == 3:
         address = argv[2].decode("utf-8", "surrogateescape")
         for one in everybody:

@@ -75,7 +75,7 @@ def flags_of(cmd: Command) -> list[bytes]:
     return [word.encode() for word in _FLAGS if word in cmd.flags]
 
 
-def _set(items: list[Any], resp: int) -> Any:
+def ordered_set(items: list[Any], resp: int) -> Any:
     """A set in RESP3 whose elements may be anything, in the order given."""
     return items if resp == 2 else Replies([Wire(b"~%d\r\n" % len(items)), *items])
 
@@ -85,12 +85,12 @@ def _details(cmd: Command, resp: int) -> list[Any]:
     return [
         cmd.name,
         cmd.arity,
-        _set([Simple(flag) for flag in flags_of(cmd)], resp),
+        ordered_set([Simple(flag) for flag in flags_of(cmd)], resp),
         *cmd.keys,
-        _set([Simple(b"@" + name.encode()) for name in categories_of(cmd)], resp),
-        _set(list(tips_of(cmd.name)), resp),
-        _set([_spec(spec, resp) for spec in specs_of(cmd.name)], resp),
-        _set([_details(sub, resp) for sub in subcommands_of(cmd)], resp),
+        ordered_set([Simple(b"@" + name.encode()) for name in categories_of(cmd)], resp),
+        ordered_set(list(tips_of(cmd.name)), resp),
+        ordered_set([_spec(spec, resp) for spec in specs_of(cmd.name)], resp),
+        ordered_set([_details(sub, resp) for sub in subcommands_of(cmd)], resp),
     ]
 
 
@@ -109,7 +109,7 @@ def _spec(spec: KeySpec, resp: int) -> dict[bytes, Any]:
         else:
             run = {b"lastkey": spec.last, b"keystep": spec.step, b"limit": spec.limit}
             find = {b"type": b"range", b"spec": run}
-    return {b"flags": _set([Simple(flag) for flag in spec.flags], resp), b"begin_search": begin, b"find_keys": find}
+    return {b"flags": ordered_set([Simple(flag) for flag in spec.flags], resp), b"begin_search": begin, b"find_keys": find}
 
 
 @command(b"COMMAND", -1, "loading stale", group="server", since="2.8.13", categories="connection")
@@ -248,7 +248,7 @@ def command_getkeysandflags(client: Client, argv: Argv) -> Any:
     COMMAND GETKEYSANDFLAGS command [arg [arg ...]]
     """
     return [
-        [key, _set([Simple(flag) for flag in flags], client.resp)] for key, flags in _keys_with_flags(argv[2:])
+        [key, ordered_set([Simple(flag) for flag in flags], client.resp)] for key, flags in _keys_with_flags(argv[2:])
     ]
 
 

@@ -1,12 +1,13 @@
 """Looking at a running server: SLOWLOG, MONITOR, LATENCY, MEMORY.
 
-Owns: the commands and the estimate of MEMORY USAGE.  Does not own the slow log and the list of monitors (``observe``).
-Latency events are not recorded: LATENCY answers as a Redis does whose latency monitor has nothing to tell.
+Owns: the commands and the estimate of MEMORY USAGE.  Does not own the slow log, the list of monitors and the latency
+events (``observe``).  There are no histograms of command times: they would have to be fed in the hot loop.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 from collections import deque
 from itertools import islice
 from sys import getsizeof
@@ -101,38 +102,51 @@ def latency(client: Client, argv: Argv) -> Any:
 
 @command(b"LATENCY|LATEST", 2, _ADMIN, group="server", since="2.8.13")
 def latency_latest(client: Client, argv: Argv) -> list[Any]:
-    """Returns the latest sample of each latency event: none are recorded.
+    """Returns of each class of events the latest sample (Unix time, milliseconds) and the worst.
 
     LATENCY LATEST
     """
-    return []
+    events = client.server.latency
+    return [[event, *samples[-1], events.worst[event]] for event, samples in events.samples.items()]
 
 
 @command(b"LATENCY|HISTORY", 3, _ADMIN, group="server", since="2.8.13")
 def latency_history(client: Client, argv: Argv) -> list[Any]:
-    """Returns the samples of a latency event: none are recorded.
+    """Returns the samples of a class of events, oldest first.
 
     LATENCY HISTORY event
     """
-    return []
+    return [list(sample) for sample in client.server.latency.samples.get(argv[2], ())]
 
 
 @command(b"LATENCY|GRAPH", 3, _ADMIN, group="server", since="2.8.13")
 def latency_graph(client: Client, argv: Argv) -> Any:
-    """Draws the samples of a latency event: none are recorded.
+    """Draws the samples of a class of events, one line each.
 
     LATENCY GRAPH event
     """
-    raise err(clean(b"No samples available for event '%b'" % argv[2]))
+    events = client.server.latency
+    samples = events.samples.get(argv[2])
+    if not samples:
+        raise err(clean(b"No samples available for event '%b'" % argv[2]))
+    values = [value for _, value in samples]
+    high, now = max(values), int(time.time())
+    lines = [
+        b"%b - high %d ms, low %d ms (all time high %d ms)" % (argv[2], high, min(values), events.worst[argv[2]]),
+        b"-" * 80,
+    ]
+    for at, value in samples:
+        lines.append(b"%6ds ago %6d ms %b" % (now - at, value, b"#" * max(1, 50 * value // max(high, 1))))
+    return Verbatim(b"\n".join(lines) + b"\n")
 
 
 @command(b"LATENCY|RESET", -2, _ADMIN, group="server", since="2.8.13")
 def latency_reset(client: Client, argv: Argv) -> int:
-    """Forgets samples; returns the number of events that had any.
+    """Forgets samples, of all classes or of the named; returns the number of classes that had any.
 
     LATENCY RESET [event [event ...]]
     """
-    return 0
+    return client.server.latency.forget(argv[2:])
 
 
 @command(b"LATENCY|DOCTOR", 2, _ADMIN, group="server", since="2.8.13")
@@ -141,10 +155,18 @@ def latency_doctor(client: Client, argv: Argv) -> Verbatim:
 
     LATENCY DOCTOR
     """
-    return Verbatim(
-        b"Latency events are not recorded by this server. SLOWLOG GET shows slow commands, INFO commandstats the mean "
-        b"time of each command.\n"
-    )
+    server = client.server
+    lines = []
+    if not server.settings["latency-monitor-threshold"]:
+        lines.append("Latency events are not recorded: the directive latency-monitor-threshold is 0.")
+    for event, samples in server.latency.samples.items():
+        mean = sum(value for _, value in samples) / len(samples)
+        worst = server.latency.worst[event]
+        lines.append(f"{event.decode()}: {len(samples)} samples, mean {mean:.0f} ms, worst {worst} ms.")
+    if not lines:
+        lines.append("No event reached the directive latency-monitor-threshold.")
+    lines.append("SLOWLOG GET shows slow commands, INFO commandstats the mean time of each command.")
+    return Verbatim("\n".join(lines).encode() + b"\n")
 
 
 @command(b"LATENCY|HISTOGRAM", -2, _ADMIN, group="server", since="7.0.0")

@@ -136,7 +136,7 @@ def _repeats(before: list[Argument], inner: list[Argument]) -> bool:
     if _MULTIPLE not in inner[-1].get(b"flags", ()) or len(before) < count:
         return False
     tail = before[-count:]
-    if [one[b"name"] for one in tail] != [one[b"name"] for one in inner]:
+    if [(one[b"name"], one.get(b"token")) for one in tail] != [(one[b"name"], one.get(b"token")) for one in inner]:
         return False
     if count == 1:
         flags = tail[0].setdefault(b"flags", set())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from tests.support.connection import Connection
-from tests.support.servers import wait_until
+from tests.support.servers import Node, RealServer, Replicad, wait_in_sync, wait_until
 from tests.support.twohead import Pair, TwoHeadedTestCase
 
 
@@ -229,6 +231,39 @@ class Clients(TwoHeadedTestCase):
         self.assertEqual(self.paused(other), (b"", b""))
         self.do("CLIENT", "UNPAUSE")
         other.read("the held EXEC")
+
+
+class Links(SynchronousTestCase):
+    """Connections of replication among the clients."""
+
+    def listed(self, node: Node, kind: str) -> list[dict[str, str]]:
+        lines = node.call("CLIENT", "LIST", "TYPE", kind).decode().splitlines()
+        return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines]
+
+    def check(self, master: Node, replica: Node) -> None:
+        wait_in_sync(master, replica)
+        mine, theirs = (replica, "master") if isinstance(replica, Replicad) else (master, "replica")
+        link = self.listed(mine, theirs)
+        self.assertEqual([row["flags"] for row in link], [{"master": "M", "replica": "S"}[theirs]])
+        killer = mine.client()
+        killer.must("MULTI")
+        killer.must("CLIENT", "KILL", "TYPE", "normal")
+        killer.must("CLIENT", "KILL", "TYPE", "pubsub")
+        killer.must("EXEC")
+        self.assertEqual(self.listed(mine, theirs)[0]["id"], link[0]["id"])
+        before = int(master.info("stats")["sync_partial_ok"])
+        self.assertEqual(killer.must("CLIENT", "KILL", "TYPE", theirs), 1)
+        wait_until(lambda: int(master.info("stats")["sync_partial_ok"]) == before + 1, 10, "a continuation")
+        wait_in_sync(master, replica)
+        self.assertEqual(master.info("stats")["sync_full"], "1")
+
+    def test_replica_of_ours(self) -> None:
+        master = Replicad(self).start()
+        self.check(master, RealServer(self, {"replicaof": master.address}).start())
+
+    def test_master_of_ours(self) -> None:
+        master = RealServer(self).start()
+        self.check(master, Replicad(self, {"replicaof": master.address}).start())
 
 
 class ClientsResp3(TwoHeadedTestCase):

@@ -195,6 +195,23 @@ class Small(TwoHeadedTestCase):
             *("LATENCY RESET a b", "LATENCY HISTOGRAM nosuch", "LATENCY HISTORY", "LATENCY DOCTOR x"),
         )
 
+    def test_latency_events(self) -> None:
+        self.do_all("CONFIG SET latency-monitor-threshold 20", "LATENCY RESET", "PING", "LATENCY LATEST")
+        self.addCleanup(self.do_all, "CONFIG SET latency-monitor-threshold 0", "LATENCY RESET")
+        started = int(time.time())
+        self.do_all("DEBUG SLEEP 0.03", "DEBUG SLEEP 0.07")
+        for reply in self.both("LATENCY", "LATEST"):
+            self.assertEqual([(row[0], len(row)) for row in reply], [(b"command", 4)])
+            self.assertGreaterEqual(reply[0][1], started)
+            self.assertTrue(70 <= reply[0][2] == reply[0][3] < 1000, reply)
+        for reply in self.both("LATENCY", "HISTORY", "command"):
+            self.assertTrue(1 <= len(reply) <= 2 and all(len(sample) == 2 for sample in reply))
+        for reply in self.both("LATENCY", "GRAPH", "command"):
+            self.assertTrue(reply.startswith(b"command - high "))
+            self.assertGreater(reply.count(b"\n"), 2)
+        self.assertIn(b"command: ", self.pair.ours.must("LATENCY", "DOCTOR"))
+        self.do_all("LATENCY RESET nosuch", "LATENCY RESET command command", "LATENCY LATEST", "LATENCY HISTORY command")
+
     def test_memory(self) -> None:
         self.do_all("MEMORY", "MEMORY x", "MEMORY USAGE", "MEMORY USAGE x", "MEMORY PURGE", "MEMORY PURGE x")
         self.do_all("SET a 1", "MEMORY USAGE a SAMPLES", "MEMORY USAGE a SAMPLES -1", "MEMORY USAGE a FOO 1")
