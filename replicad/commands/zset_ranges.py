@@ -180,7 +180,8 @@ def zrange(client: Client, argv: list[bytes]) -> Any:
 
     ZRANGE key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]
     """
-    if len(argv) > 4:
+    with_scores = len(argv) == 5
+    if len(argv) > 5 or (with_scores and argv[4].upper() != b"WITHSCORES"):
         return _range(client, argv, AUTO, False)
     start, stop = integer(argv[2]), integer(argv[3])
     value = client.db.read(argv[1], SortedSet)
@@ -190,7 +191,7 @@ def zrange(client: Client, argv: list[bytes]) -> Any:
         start += len(value)
     if stop < 0:
         stop += len(value)
-    return tuple([member for member, _ in value.slice(start, stop + 1)])
+    return pairs_reply(client, value.slice(start, stop + 1), with_scores)
 
 
 @command(b"ZREVRANGE", arity=-4, flags="readonly", keys=(1, 1, 1), group="sorted-set", since="1.2.0")

@@ -45,7 +45,7 @@ def pairs_reply(client: Client, pairs: Pairs, with_scores: bool) -> Any:
     if not with_scores:
         return tuple([member for member, _ in pairs])
     if client.resp == 2:
-        return tuple([text for member, score in pairs for text in (member, format_double(score))])
+        return tuple([text for member, score in pairs for text in (member, b"%.17g" % score)])  # as format_double
     return [[member, score] for member, score in pairs]
 
 
