@@ -29,7 +29,7 @@ from replicad.persistence.rdb import Decoder
 if TYPE_CHECKING:
     from replicad.server import Server
 
-_PIECE = 64 * 1024
+_PIECE = 16 * 1024
 #: Decoding takes at most this long in one turn of the reactor.
 _SLICE_SECONDS = 0.004
 
