@@ -26,6 +26,12 @@ def match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
     return _compile(pattern, nocase)(text)
 
 
+def matcher(pattern: bytes) -> Callable[[bytes], bool]:
+    """A function that tells whether all of a text matches ``pattern``, for a pattern that stays for long."""
+    found: Callable[[bytes], bool] = _compile.__wrapped__(pattern, False)
+    return lambda text: found(text) if text else not pattern
+
+
 @lru_cache(_MAX_CACHED)
 def _compile(pattern: bytes, nocase: bool) -> Callable[[bytes], bool]:
     if pattern == b"*":

@@ -5,9 +5,10 @@ Owns: the registry of channel, pattern and shard-channel subscriptions.  Does no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from replicad.glob import match
+from replicad.glob import matcher
 from replicad.resp import Push, encode
 
 if TYPE_CHECKING:
@@ -23,20 +24,24 @@ class PubSub:
         self.channels: Subscribers = {}
         self.patterns: Subscribers = {}
         self.shards: Subscribers = {}
+        # Compiled patterns live as long as somebody listens to them: thousands would thrash any cache.
+        self._matchers: dict[bytes, Callable[[bytes], bool]] = {}
 
-    @staticmethod
-    def add(registry: Subscribers, name: bytes, client: Client) -> None:
+    def add(self, registry: Subscribers, name: bytes, client: Client) -> None:
         """``client`` listens to ``name`` from now on."""
+        if registry is self.patterns and name not in registry:
+            self._matchers[name] = matcher(name)
         registry.setdefault(name, {})[client] = None
 
-    @staticmethod
-    def discard(registry: Subscribers, name: bytes, client: Client) -> None:
+    def discard(self, registry: Subscribers, name: bytes, client: Client) -> None:
         """``client`` listens to ``name`` no longer."""
         clients = registry.get(name)
         if clients is not None:
             clients.pop(client, None)
             if not clients:
                 del registry[name]
+                if registry is self.patterns:
+                    del self._matchers[name]
 
     def publish(
         self, channel: bytes, message: bytes, shard: bool = False, publisher: Client | None = None
@@ -52,9 +57,9 @@ class PubSub:
         if listeners:
             count += self._deliver(listeners, Push([kind, channel, message]), publisher, own)
         if not shard and self.patterns:
-            for pattern, clients in self.patterns.items():
-                if match(pattern, channel):
-                    count += self._deliver(clients, Push([b"pmessage", pattern, channel, message]), publisher, own)
+            for pattern in [pattern for pattern, matches in self._matchers.items() if matches(channel)]:
+                clients = self.patterns[pattern]
+                count += self._deliver(clients, Push([b"pmessage", pattern, channel, message]), publisher, own)
         return own, count
 
     @staticmethod

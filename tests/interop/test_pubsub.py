@@ -142,7 +142,24 @@ class PubSub(TwoHeadedTestCase):
             real, ours = ([one.read_reply() for _ in range(patterns)] for one in (pair.real, pair.ours))
             self.assertEqual(sorted(real), sorted(ours), channel)
         self.do("SPUBLISH", "news", "x")
+        self.do("PUBLISH", "", "x")
         pair.do("PING")
+
+    def test_many_patterns(self) -> None:
+        """Hundreds of patterns, of which a few match; patterns that were given up match no more."""
+        pair = self.open_pair()
+        patterns = [f"{letter}*{number}?" for letter in "abcd" for number in range(150)]
+        for one in (pair.real, pair.ours):
+            one.send("PSUBSCRIBE", *patterns)
+            for _ in patterns:
+                one.read_reply()
+        self.do("PUBSUB", "NUMPAT")
+        self.assertEqual(self.do("PUBLISH", "b-77x", "m"), 2)
+        for one in (pair.real, pair.ours):
+            self.assertEqual({one.read_reply()[1] for _ in range(2)}, {b"b*7?", b"b*77?"})
+            one.must("PUNSUBSCRIBE", "b*77?")
+        self.assertEqual(self.do("PUBLISH", "b-77x", "m"), 1)
+        pair.read()
 
     def test_may_say(self) -> None:
         """In RESP2 a subscriber may say little; in RESP3 anything."""
