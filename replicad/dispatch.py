@@ -39,6 +39,8 @@ _IN_SUBSCRIBED_MODE = frozenset(
     [b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe", b"ping", b"quit",
      b"reset"]
 )  # fmt: skip
+_KEYSPACE = frozenset(["write", "readonly", "may_replicate"])
+_MONITORS_ONLY_WATCH = err("Replica can't interact with the keyspace")  # to Redis a MONITOR client is a kind of replica
 _REPLIES_AGAIN = frozenset([b"client|reply", b"reset"])
 _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 _PASS = object()
@@ -127,7 +129,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         if client.closing:
             break
     if server.monitors.waiting:
-        server.monitors.flush()
+        append(server.monitors.flush())
     propagation.flush()
     client.write_offset = server.history.offset
     if cmd is not None:
@@ -193,6 +195,8 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         raise MASTER_DOWN
     if bits & denied & NOT_LOADING:
         raise LOADING
+    if client.monitor and not flags.isdisjoint(_KEYSPACE):
+        raise _MONITORS_ONLY_WATCH
     if server.paused(bits & (WRITE | MAY_REPLICATE) != 0) and not client.is_master:
         client.paused = True
         server.hold(client)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Fields = list[tuple[str, object]]
 
+# At import, because the server changes its directory later.
+_PROGRAM = os.path.abspath(sys.argv[0] or sys.executable)
+
 #: Sections that INFO shows only when they are asked for, or with ``all`` and ``everything``.
 _ON_REQUEST = frozenset(["commandstats", "latencystats"])
 
@@ -77,7 +80,7 @@ def _server(server: Server) -> Fields:
         ("hz", 10),
         ("configured_hz", settings["hz"]),
         ("lru_clock", int(now) & 0xFFFFFF),
-        ("executable", server.executable),
+        ("executable", _PROGRAM),
         ("config_file", settings.path or ""),
         ("io_threads_active", 0),
     ]

@@ -50,20 +50,23 @@ class Monitors:
         self._server = server
         self._clients: dict[Client, None] = {}
         self.waiting: tuple[Client, Argv] | None = None
+        self._own = b""
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def note(self, client: Client, argv: Argv) -> None:
         """Show ``argv`` once it has run: with the passwords taken out, and behind what EXEC executes."""
-        self.flush()
+        self._own = self.flush()
         self.waiting = (client, argv)
 
-    def flush(self) -> None:
-        """Show the command that was noted."""
+    def flush(self) -> bytes:
+        """Show the command that was noted.  Returns what the client that sent it gets behind its replies, if it watches."""
         if self.waiting is not None:
             noted, self.waiting = self.waiting, None
             self.feed(*noted)
+        own, self._own = self._own, b""
+        return own
 
     def add(self, client: Client) -> None:
         """``client`` sees every command from now on."""
@@ -91,7 +94,9 @@ class Monitors:
             b" ".join(map(quoted, argv)),
         )
         for monitor in list(self._clients):
-            if monitor is not client:
+            if monitor is client:
+                self._own += line
+            else:
                 monitor.send(line)
 
 

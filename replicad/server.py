@@ -98,7 +98,6 @@ class Server(Service):
         self.listeners = Listeners(self)
         self.readiness = Readiness(self.reactor)
         self.lifecycle = Lifecycle(self)
-        self.executable = "twistd"
         self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
         self._apply_settings()
 
@@ -364,6 +363,12 @@ class Server(Service):
                      "min-replicas-to-write", "min-replicas-max-lag"):  # fmt: skip
             settings.on_change(name, lambda value: self.update_gates())
 
+        def longest_bulk(value: int) -> None:
+            for client in self.clients.values():
+                reader = getattr(client.connection, "reader", None)
+                if reader is not None:
+                    reader.max_bulk = value
+
         def backlog(value: int) -> None:
             self.history.backlog_size = value
 
@@ -393,6 +398,7 @@ class Server(Service):
         def logfile(value: str) -> None:
             self.log.path = value
 
+        settings.on_change("proto-max-bulk-len", longest_bulk)
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)
         settings.on_change("dir", directory)

@@ -124,6 +124,7 @@ def _reload(client: Client, argv: Argv) -> Any:
         db.remove(key)
         db.load(key, value, at_ms)
     server.functions = info.functions
+    server.saver.loaded()
     server.log.warning("DB reloaded by DEBUG RELOAD")
     return OK
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import textwrap
 
-from replicad.command import TABLE
+from replicad.command import all_commands
 from replicad.resp import Simple
 
 
 def help_of(container: bytes) -> list[Simple]:
     """What ``<container> HELP`` answers: a line with the syntax of each subcommand, then what it does, indented."""
     name = container.decode()
-    seen = {id(cmd): cmd for cmd in TABLE[container.lower()].subcommands.values()}
+    # by its own name: rename-command may have put it under another one
+    row = next(cmd for cmd in all_commands() if cmd.name == container.lower())
+    seen = {id(cmd): cmd for cmd in row.subcommands.values()}
     entries = [
         (cmd.syntax.removeprefix(f"{name} ") or cmd.name.partition(b"|")[2].decode().upper(), cmd.summary)
         for cmd in seen.values()

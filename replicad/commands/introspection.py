@@ -16,7 +16,7 @@ from replicad.commands.keyspecs import KeySpec, specs_of, tips_of
 from replicad.commands.syntax import arguments_of
 from replicad.errors import SYNTAX, err, unknown_subcommand
 from replicad.glob import match
-from replicad.resp import Replies, Simple, Wire
+from replicad.resp import Replies, Simple, Wire, encode
 from replicad.session import Client
 
 #: In the order in which Redis lists them.
@@ -112,6 +112,19 @@ def _spec(spec: KeySpec, resp: int) -> dict[bytes, Any]:
     return {b"flags": ordered_set([Simple(flag) for flag in spec.flags], resp), b"begin_search": begin, b"find_keys": find}
 
 
+# The table does not change while the server runs, and building these replies takes a hundred times as long as sending them.
+
+
+@lru_cache(2)
+def _all_details(resp: int) -> Wire:
+    return Wire(encode([_details(cmd, resp) for cmd in all_commands()], resp))
+
+
+@lru_cache(2)
+def _all_docs(resp: int) -> Wire:
+    return Wire(encode({cmd.name: _docs(cmd) for cmd in all_commands()}, resp))
+
+
 @command(b"COMMAND", -1, "loading stale", group="server", since="2.8.13", categories="connection")
 def command_(client: Client, argv: Argv) -> Any:
     """Returns details about every command.
@@ -120,7 +133,7 @@ def command_(client: Client, argv: Argv) -> Any:
     """
     if len(argv) > 1:
         raise unknown_subcommand(b"COMMAND", argv[1])
-    return [_details(cmd, client.resp) for cmd in all_commands()]
+    return _all_details(client.resp)
 
 
 _PLAIN = "loading stale"
@@ -143,13 +156,13 @@ def _named(name: bytes) -> Command | None:
 
 
 @command(b"COMMAND|INFO", -2, _PLAIN, group="server", since="2.8.13", categories="connection")
-def command_info(client: Client, argv: Argv) -> list[Any]:
+def command_info(client: Client, argv: Argv) -> Any:
     """Returns details about the named commands, or about all.
 
     COMMAND INFO [command-name [command-name ...]]
     """
     if len(argv) == 2:
-        return [_details(cmd, client.resp) for cmd in all_commands()]
+        return _all_details(client.resp)
     found = [_named(name) for name in argv[2:]]
     return [_details(cmd, client.resp) if cmd is not None else None for cmd in found]
 
@@ -171,13 +184,14 @@ def _docs(cmd: Command) -> dict[bytes, Any]:
 
 
 @command(b"COMMAND|DOCS", -2, _PLAIN, group="server", since="7.0.0", categories="connection")
-def command_docs(client: Client, argv: Argv) -> dict[bytes, Any]:
+def command_docs(client: Client, argv: Argv) -> Any:
     """Returns what the named commands do and which arguments they take; of all commands when none is named.
 
     COMMAND DOCS [command-name [command-name ...]]
     """
-    commands = all_commands() if len(argv) == 2 else [cmd for name in argv[2:] if (cmd := _named(name)) is not None]
-    return {cmd.name: _docs(cmd) for cmd in commands}
+    if len(argv) == 2:
+        return _all_docs(client.resp)
+    return {cmd.name: _docs(cmd) for name in argv[2:] if (cmd := _named(name)) is not None}
 
 
 @command(b"COMMAND|LIST", -2, _PLAIN, group="server", since="7.0.0", categories="connection")

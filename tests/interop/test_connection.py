@@ -78,6 +78,13 @@ class Basics(TwoHeadedTestCase):
                 match = pattern.fullmatch(one.read_reply())
                 assert match is not None
                 self.assertEqual((match[1], match[2]), (db, text))
+        for words in ("GET a", "SET a 1", "PUBLISH a b", "CONFIG GET maxmemory"):
+            other.do(*words.split())
+        for kind in (b"PONG", rb'\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "PING"'):  # it sees what it does itself
+            if kind == b"PONG":
+                other.send("PING")
+            for one in (other.real, other.ours):
+                self.assertRegex(one.read_reply(), kind)
         other.do("RESET")
         self.do("GET", "x")
         other.do("PING")

@@ -154,6 +154,15 @@ class ProtoMaxBulkLen(SynchronousTestCase):
         self.assertEqual(answers[1], answers[0])
 
 
+    def test_at_run_time(self) -> None:
+        """The limit of connections that are open changes too."""
+        client = Replicad(self).start().client()
+        self.assertEqual(len(client.must("ECHO", b"x" * 1_100_000)), 1_100_000)
+        client.must("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+        client.send_raw(b"*2\r\n$4\r\nECHO\r\n$1100000\r\n")
+        self.assertEqual(client.recv_until_closed(), b"-ERR Protocol error: invalid bulk length\r\n")
+
+
 class Idle(SynchronousTestCase):
     def test_timeout(self) -> None:
         """Idle clients are closed; those that listen or wait are not."""
