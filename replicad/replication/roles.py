@@ -94,6 +94,12 @@ class Replication:
         server.propagation.flush()
         if self.upstream is None:
             server.blocking.release_all(UNBLOCKED)
+            # Also when nobody ever followed us: our id is our own then, and every master refuses it, as Redis sees it.
+            server.log.notice(
+                "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able "
+                "to synchronize with the new master with just a partial transfer."
+            )
+            self.can_resume = True
         server.settings.set_internal("replicaof", (host, port))
         self._follow(host, port)
         server.log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
@@ -106,14 +112,8 @@ class Replication:
         selected_db = server.history.selected_db
         if self.upstream is not None:
             selected_db = self.upstream.selected_db
-            self.can_resume = self.can_resume or self.upstream.resumable
+            self.can_resume = self.upstream.resumable
             self.upstream.stop()
-        elif server.history.active:
-            server.log.notice(
-                "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able "
-                "to synchronize with the new master with just a partial transfer."
-            )
-            self.can_resume = True
         self.upstream = Upstream(server, host, port, selected_db if selected_db != NO_DB else 0)
         server.update_gates()
         self.upstream.start()

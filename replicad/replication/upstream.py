@@ -107,6 +107,9 @@ class _MasterEndpoint:
     def connect(self, factory: Any) -> Deferred[Any]:
         return self._upstream._when_idle().addCallback(lambda _: self._upstream._connect(factory))
 
+    def __repr__(self) -> str:
+        return f"<master {self._upstream.host}:{self._upstream.port}>"
+
 
 class Upstream:
     """The link to one master, for as long as we follow it.
