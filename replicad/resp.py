@@ -210,7 +210,8 @@ class RequestReader:
                         if type(arg) is not bytes:
                             return self._again(data)
                     commands.append(argv)
-            except (hiredis.HiredisError, MemoryError):
+            except (hiredis.HiredisError, MemoryError, TypeError, ValueError):
+                # also for forms of RESP3: a map whose key is a list cannot become a dict
                 return self._again(data)
             # a status (+) or verbatim argument also comes out as bytes; Redis refuses it, so look closer
             # (one byte is found by memchr in 15 ns, two bytes take 100 ns)

@@ -23,7 +23,7 @@ from replicad.resp import (
     split_line,
 )
 from tests.support.connection import Connection
-from tests.support.servers import RealServer
+from tests.support.servers import RealServer, need_reference
 from tests.support.twohead import shared
 
 Argv = list[bytes]
@@ -107,6 +107,41 @@ class Pieces(SynchronousTestCase):
         self.assertEqual(fed([b"*0\r\n*-5\r\n*1\r\n$0\r\n\r\n"]), [[b""]])
 
 
+#: Pieces of requests, of replies, of nonsense.
+FRAGMENTS = st.sampled_from(
+    b"*1|*2|*3\r\n$3\r\nSET|$1\r\na|$4\r\nPING|PING||*-1|*0|$-1|:1|+OK|-ERR x|_|#t|%1|~1|>1|(12|,1.5|=5\r\ntxt:a".split(b"|")
+    + b"!3\r\nabc/*1048577/$5/*1\r\n*1/%1\r\n*1/~1\r\n*1/*?/$?/GET a/*2\r\n$4\r\nECHO\r\n$3\r\nabc/|1".split(b"/")
+).map(lambda line: line + b"\r\n")
+ODD_ENDS = st.one_of(st.sampled_from([b"*", b"$", b"\n", b"\r", b"1"]), st.binary(max_size=3))
+
+
+class Hostile(SynchronousTestCase):
+    """Whatever comes, the answer is commands or a ProtocolError, and the cuts do not matter."""
+
+    def outcome(self, pieces: list[bytes], restricted: bool) -> tuple[list[Argv], bytes]:
+        reader = RequestReader(restricted=restricted)
+        commands: list[Argv] = []
+        try:
+            for piece in pieces:
+                commands += reader.feed(piece)
+                while more := reader.more():
+                    commands += more
+        except ProtocolError as error:
+            return commands + error.commands, error.text
+        return commands, b""
+
+    @settings(max_examples=500, deadline=None, derandomize=True)
+    @given(st.lists(FRAGMENTS, max_size=8), ODD_ENDS, st.lists(FRAGMENTS, max_size=2), st.booleans())
+    def test_anything(self, parts: list[bytes], odd: bytes, rest: list[bytes], restricted: bool) -> None:
+        data = b"".join([*parts, odd, *rest])
+        if data:
+            whole = self.outcome([data], restricted)
+            self.assertEqual(self.outcome(each_byte(data), restricted), whole, data)
+            half = len(data) // 2
+            self.assertEqual(self.outcome([piece for piece in (data[:half], data[half:]) if piece], restricted), whole)
+            self.assertTrue(all(type(arg) is bytes for argv in whole[0] for arg in argv))
+
+
 class Lines(SynchronousTestCase):
     """Inline commands and configuration lines."""
 
@@ -180,6 +215,7 @@ class Errors(SynchronousTestCase):
             self.assertEqual(self.real(good + good + data, 3), b"+PONG\r\n" * 2 + text, data)
 
     def test_before_authentication(self) -> None:
+        need_reference()
         control = shared(RealServer).client()
         control.must("CONFIG", "SET", "requirepass", "x")
         self.addCleanup(control.close)
