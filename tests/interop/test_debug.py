@@ -8,7 +8,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.connection import RespError
-from tests.support.servers import Node, RealServer, Replicad
+from tests.support.servers import Node, RealServer, Replicad, need_reference
 from tests.support.twohead import TwoHeadedTestCase
 
 
@@ -107,6 +107,9 @@ class DebugResp3(TwoHeadedTestCase):
 
 class Permission(SynchronousTestCase):
     """enable-debug-command."""
+
+    def setUp(self) -> None:
+        need_reference()
 
     def test_directive(self) -> None:
         for value in ("no", "local", "yes"):

@@ -16,7 +16,7 @@ from replicad.config import load
 from replicad.server import PROTECTED_MODE, Server
 from replicad.session import Client
 from tests.support.connection import Closed, Connection, NoReply
-from tests.support.servers import Node, RealServer, Replicad, wait_until
+from tests.support.servers import Node, RealServer, Replicad, need_reference, wait_until
 from tests.support.twohead import TwoHeadedTestCase
 
 BOTH: tuple[type[Node], ...] = (RealServer, Replicad)
@@ -294,6 +294,7 @@ class Ending(SynchronousTestCase):
         self.compare(("SHUTDOWN", "NOSAVE"), "3600 100", (0, False))
 
     def test_shutdown_save(self) -> None:
+        need_reference()
         self.compare(("SHUTDOWN", "SAVE", "NOW"), "", (0, True))
 
     def test_shutdown_that_cannot_save(self) -> None:

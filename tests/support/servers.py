@@ -114,6 +114,20 @@ def redis_version(executable: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups())
 
 
+#: The release that replies, errors and defaults are compared with.
+REFERENCE = (7, 0)
+
+
+def need_reference() -> None:
+    """Skip the test, and say so, when the real redis-server is not the reference release; fail if CI=true."""
+    version = redis_version(find_redis_server())
+    if version[:2] != REFERENCE:
+        text = f"the reference is redis-server 7.0, this is {'.'.join(map(str, version))}"
+        if os.environ.get("CI", "").lower() == "true":
+            raise AssertionError(text)
+        raise SkipTest(text)
+
+
 def quote(value: object) -> str:
     """A directive's argument as redis.conf wants it; text with spaces stays several arguments, empty is quoted."""
     if isinstance(value, bool):

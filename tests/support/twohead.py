@@ -16,17 +16,13 @@ RESP3. The reference is redis-server 7.0: with another version the tests are ski
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.connection import Argument, Closed, Connection, NoReply, RespError
-from tests.support.servers import Node, RealServer, Replicad, find_redis_server, redis_version, wait_until
-
-REFERENCE = (7, 0)
+from tests.support.servers import Node, RealServer, Replicad, need_reference, wait_until
 
 _shared: dict[type[Node], Node] = {}
 
@@ -160,12 +156,7 @@ class TwoHeadedTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Connect with both servers and empty them."""
-        version = redis_version(find_redis_server())
-        if version[:2] != REFERENCE:
-            text = f"the reference is redis-server 7.0, this is {'.'.join(map(str, version))}"
-            if os.environ.get("CI", "").lower() == "true":
-                self.fail(text)
-            raise SkipTest(text)
+        need_reference()
         self.pair = self.open_pair()
         for connection in (self.pair.real, self.pair.ours):
             connection.must("FLUSHALL")
