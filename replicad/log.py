@@ -20,6 +20,16 @@ LEVELS = {"debug": DEBUG, "verbose": VERBOSE, "notice": NOTICE, "warning": WARNI
 _MARKS = ".-*#"
 
 
+def _standard_output() -> IO[str] | None:
+    """Standard output; in a daemon, whose descriptor 1 is /dev/null, what twistd put into its place: its own log."""
+    try:
+        if os.fstat(1).st_rdev == os.stat(os.devnull).st_rdev:
+            return sys.stdout
+    except OSError:
+        return sys.stdout
+    return sys.__stdout__
+
+
 class Log:
     """Writes lines to ``path`` (opened for each line, so that rotation needs no signal) or to standard output."""
 
@@ -27,7 +37,7 @@ class Log:
         self.level = LEVELS[level]
         self.path = path
         self.role = role
-        self.stream: IO[str] | None = None  #: for tests; None means standard output
+        self.stream: IO[str] | None = None  #: chosen at the first line: standard output, or twistd's log in a daemon
 
     def write(self, level: int, message: str) -> None:
         """One line at ``level``, dropped when below the configured one."""
@@ -43,7 +53,9 @@ class Log:
                 with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(line)
             else:
-                stream = self.stream or sys.__stdout__
+                if self.stream is None:
+                    self.stream = _standard_output()
+                stream = self.stream
                 if stream is not None:
                     stream.write(line)
                     stream.flush()
