@@ -1,8 +1,9 @@
 """One attached replica: its state, its image, its place in the history.
 
-Owns: REPLCONF, the answer to SYNC and PSYNC, sending the image and the stream, the replica's acknowledgements, the
-limits after which it is cut. Does not own the connection (``client``: it is handed over once PSYNC was read), making
-the image (``saver``), the bytes of the stream (``history``) or the list of replicas (``roles``).
+Owns: the answer to SYNC and PSYNC, sending the image and the stream, the replica's acknowledgements, the limits after
+which it is cut. Does not own what a connection says before (``requests``), the connection (``client``: it is handed
+over once PSYNC was read), making the image (``saver``), the bytes of the stream (``history``) or the list of replicas
+(``roles``).
 
 A replica has no queue of stream bytes. It is a cursor into the shared history; what it has not taken yet is its lag,
 and the output limit is a limit on the lag. A replica that is up to date gets the very bytes that were just appended,
@@ -31,10 +32,9 @@ from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
 from replicad.command import Argv, Command, lookup
-from replicad.errors import NOT_INTEGER, SYNTAX, ProtocolError, ReplyError, clean, err
+from replicad.errors import ProtocolError, err
+from replicad.replication.handshake import show
 from replicad.replication.history import Cursor
-from replicad.replication.link import show
-from replicad.resp import NO_REPLY, OK
 
 if TYPE_CHECKING:
     from replicad.server import Server
@@ -51,12 +51,7 @@ _IMAGE_PIECE = 256 * 1024
 #: Bytes of a streamed image that may wait in one replica.
 _ENOUGH = 1024 * 1024
 
-_NO_LINK = ReplyError(b"NOMASTERLINK Can't SYNC while not connected with my master")
-_NO_EOF = err("Filtered replica requires EOF capability")
-_FAILOVER_MASTER = err("PSYNC FAILOVER can't be sent to a master.")
-_FAILOVER_REPLID = err("PSYNC FAILOVER replid must match my replid.")
 _NO_KEYSPACE = err("Replica can't interact with the keyspace")
-_NOT_A_FLAG = err("value is out of range, value must between 0 and 1")
 
 
 @dataclass(slots=True)
@@ -69,99 +64,6 @@ class ReplicaOptions:
     capa_psync2: bool = False
     rdb_only: bool = False
     image_filter: frozenset[str] | None = None
-
-
-def options_of(client: Client) -> ReplicaOptions:
-    """Return the options of a connection; the same object each time."""
-    found: ReplicaOptions = client.extra.setdefault("replica", ReplicaOptions())
-    return found
-
-
-def replconf(client: Client, argv: Argv) -> Any:
-    """The command REPLCONF, from a future replica, a replica or anybody. Raises ReplyError."""
-    if len(argv) % 2 == 0:
-        raise SYNTAX
-    options = options_of(client)
-    for name, value in zip(argv[1::2], argv[2::2], strict=True):
-        option = name.lower()
-        if option == b"listening-port":
-            options.port = _integer(value)
-        elif option == b"ip-address":
-            if len(value) >= 256:
-                raise err(b"REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(value))
-            options.ip = show(value)
-        elif option == b"capa":
-            if value.lower() == b"eof":
-                options.capa_eof = True
-            elif value.lower() == b"psync2":
-                options.capa_psync2 = True
-        elif option == b"ack":
-            if client.replica is not None and value.isdigit():
-                client.replica.acked(int(value[:20]))
-            return NO_REPLY
-        elif option == b"getack":
-            return NO_REPLY
-        elif option == b"rdb-only":
-            number = _integer(value)
-            if number not in (0, 1):
-                raise _NOT_A_FLAG
-            options.rdb_only = bool(number)
-        elif option == b"rdb-filter-only":
-            words = value.split()
-            for word in words:
-                if word.lower() != b"functions":
-                    raise err(clean(b"Unsupported rdb-filter-only option: %b" % word))
-            options.image_filter = frozenset(word.decode().lower() for word in words)
-        else:
-            raise err(clean(b"Unrecognized REPLCONF option: %b" % name))
-    return OK
-
-
-def sync(client: Client, argv: Argv) -> Any:
-    """The commands SYNC and PSYNC: the connection becomes a replica. Raises ReplyError.
-
-    The answer is written in the next turn of the reactor, behind the replies to commands that came in one piece with
-    this one.
-    """
-    server = client.server
-    if client.replica is not None:
-        return NO_REPLY
-    asked: tuple[str, int] | None = None
-    if argv[0].upper() == b"PSYNC":
-        asked = (show(argv[1]), _integer(argv[2]))
-        if len(argv) > 3 and argv[3].upper() == b"FAILOVER":
-            _take_over_role(client, asked[0])
-    if server.replication.upstream is not None and not server.replication.link_up:
-        raise _NO_LINK
-    options = options_of(client)
-    if options.image_filter is not None and not options.capa_eof:
-        raise _NO_EOF
-    replica = Downstream(server, client, options, asked)
-    client.replica = replica
-    client.update_gate()
-    # Twice: in the words that documents and old tools know, and in those of Redis 7.
-    server.log.notice("Slave ask for synchronization")
-    server.log.notice(f"Replica {replica.name} asks for synchronization")
-    server.call_later(0, replica.begin)
-    return NO_REPLY
-
-
-def _take_over_role(client: Client, replid: str) -> None:
-    """PSYNC ... FAILOVER: our master hands its role to us."""
-    server = client.server
-    if server.replication.upstream is None:
-        raise _FAILOVER_MASTER
-    if replid.lower() != server.history.replid:
-        raise _FAILOVER_REPLID
-    server.log.notice(f"Failover request received for replid {replid}.")
-    server.replication.promote(server.describe(client))
-
-
-def _integer(value: bytes) -> int:
-    digits = value[1:] if value[:1] == b"-" else value
-    if not digits.isdigit() or len(digits) > 19:
-        raise NOT_INTEGER
-    return int(value)
 
 
 @implementer(IPullProducer)
@@ -465,7 +367,8 @@ class Downstream:
         for argv in commands:
             name = argv[0].upper()
             if name == b"REPLCONF" and len(argv) > 2 and argv[1].upper() in (b"ACK", b"GETACK"):
-                replconf(client, argv)
+                if argv[1].upper() == b"ACK" and argv[2].isdigit():
+                    self.acked(int(argv[2][:20]))
             elif name not in (b"PSYNC", b"SYNC"):
                 self._disconnect(lookup(argv), argv)
                 return

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from replicad.errors import UNBLOCKED
-from replicad.replication import downstream
+from replicad.replication import requests
 from replicad.replication.history import NO_DB, NO_REPLID
 
 if TYPE_CHECKING:
@@ -254,11 +254,11 @@ class Replication:
 
     def replconf(self, client: Client, argv: Argv) -> Any:
         """The command REPLCONF."""
-        return downstream.replconf(client, argv)
+        return requests.replconf(client, argv)
 
     def sync(self, client: Client, argv: Argv) -> Any:
         """The commands SYNC and PSYNC: the connection becomes a replica."""
-        return downstream.sync(client, argv)
+        return requests.sync(client, argv)
 
     def role(self) -> list[Any]:
         """The reply of the command ROLE."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import ClientService
@@ -32,10 +31,22 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from replicad.command import TABLE, Argv, lookup
-from replicad.errors import ReplyError, unknown_command, wrong_arity
 from replicad.log import LEVELS
 from replicad.persistence.interfaces import DamagedSnapshot
+from replicad.replication.applier import Applier
+from replicad.replication.handshake import (
+    Continue,
+    Event,
+    Failed,
+    FullResync,
+    LinkConfig,
+    Log,
+    Send,
+    SnapshotBytes,
+    SnapshotEnd,
+    Stream,
+    TransferStarted,
+)
 from replicad.replication.history import new_replid
 from replicad.replication.image import Image
 from replicad.replication.link import (
@@ -44,21 +55,8 @@ from replicad.replication.link import (
     LOADING,
     PSYNC_REPLY,
     TRANSFER,
-    Continue,
-    Event,
-    Failed,
-    FullResync,
     Link,
-    LinkConfig,
-    Log,
-    Send,
-    SnapshotBytes,
-    SnapshotEnd,
-    Stream,
-    TransferStarted,
-    show,
 )
-from replicad.replication.stream import Unit
 from replicad.session import Client
 
 if TYPE_CHECKING:
@@ -129,6 +127,7 @@ class Upstream:
         self.client = Client(server, _MasterOutput(self), f"{host}:{port}")
         self.client.is_master = True
         self.client.db = server.databases[min(selected_db, len(server.databases) - 1)]
+        self._applier = Applier(server, self.client, self.acknowledge)
         self._link: Link | None = None
         self._connection: _MasterConnection | None = None
         self._image: Image | None = None
@@ -154,7 +153,7 @@ class Upstream:
 
     def stop(self) -> None:
         """We follow somebody else, or nobody."""
-        self._stopped = True
+        self._stopped = self._applier.stopped = True
         self.up = False
         connection, self._connection, self._link = self._connection, None, None
         waiters, self._idle_waiters = self._idle_waiters, []
@@ -498,80 +497,7 @@ class Upstream:
     # -- the stream
 
     def _on_stream(self, event: Stream) -> None:
-        self.apply(event.units)
-
-    def apply(self, units: list[Unit]) -> None:
-        """Execute units of the stream and append them to the history."""
-        server = self.server
-        history, wake, blocking = server.history, server.replication.wake, server.blocking
-        server.clock.now_ms = int(time.time() * 1000)
-        for db in server.databases:
-            db.see_expired = True
-        try:
-            for raw, commands in units:
-                if self._stopped:
-                    break
-                first = commands[0][0].upper() if commands else b""
-                if first == b"MULTI":
-                    if commands[-1][0].upper() == b"EXEC":
-                        self._run(commands[1:-1])
-                elif first == b"REPLCONF":
-                    # The answer must not count the question, so it goes out before the bytes are appended.
-                    if len(commands[0]) > 1 and commands[0][1].upper() == b"GETACK":
-                        self.acknowledge()
-                else:
-                    self._run(commands)
-                history.append(raw)
-                wake(raw)
-                if blocking.ready:
-                    blocking.serve()
-        finally:
-            for db in server.databases:
-                db.see_expired = False
-
-    def _run(self, commands: list[Argv]) -> None:
-        client, server = self.client, self.server
-        propagation = server.propagation
-        find = TABLE.get
-        watched = bool(server.monitors)
-        started = perf_counter_ns()
-        for argv in commands:
-            cmd = find(argv[0])
-            if cmd is None or cmd.subcommands:
-                cmd = lookup(argv)
-            if cmd is None:
-                self._complain(argv, unknown_command(argv))
-                continue
-            if not cmd.least <= len(argv) <= cmd.most:
-                self._complain(argv, wrong_arity(cmd.name))
-                continue
-            if watched:
-                server.feed_monitors(client, argv)
-            client.argv = argv
-            try:
-                reply = cmd.fn(client, argv)
-            except ReplyError as error:
-                cmd.failed += 1
-                reply = error
-            except Exception as error:  # our defect: the link must live on, the log must tell
-                cmd.failed += 1
-                reply = server.defect(client, argv, error)
-            if propagation.busy:
-                propagation.done(client.db.index, argv, False)
-            ended = perf_counter_ns()
-            cmd.calls += 1
-            cmd.usec += ended - started
-            started = ended
-            if isinstance(reply, Exception):
-                self._complain(argv, reply)
-
-    def _complain(self, argv: Argv, error: Exception) -> None:
-        text = error.text if isinstance(error, ReplyError) else str(error).encode()
-        self.server.count_error(text)
-        self.server.log.warning(
-            f"== CRITICAL == This replica is sending an error to its master: '{show(text)}' after processing the command "
-            f"'{show(argv[0].lower())}'"
-        )
+        self._applier.apply(event.units)
 
     def _forget_client(self) -> None:
         self.server.clients.pop(self.client.id, None)

@@ -25,8 +25,10 @@ LAYERS = [
     ["command", "session", "propagation", "pubsub", "blocking", "observe", "info"],
     ["commands", "commands.*"],
     ["dispatch"],
-    ["replication.link", "replication.image", "persistence.rdbfile", "persistence.lmdbstore"],
-    ["readiness", "client", "replication.upstream", "replication.downstream", "replication.roles", "persistence.saver"],
+    ["replication.handshake"],
+    ["replication.link", "replication.image", "replication.applier", "persistence.rdbfile", "persistence.lmdbstore"],
+    ["readiness", "client", "replication.upstream", "replication.downstream", "replication.requests", "replication.roles",
+     "persistence.saver"],
     ["listening", "lifecycle", "timekeeping"],
     ["server"],
     ["tap"],
@@ -39,7 +41,7 @@ TWISTED = {
 }
 
 #: What the replica's side of the protocol is made of.
-PURE_REPLICATION = {"replication.history", "replication.stream"}
+PURE_REPLICATION = {"replication.handshake", "replication.history", "replication.stream"}
 
 #: What commands may know of replication and persistence.
 DATA = ["persistence.rdb", "persistence.rdb_*", "persistence.interfaces", "replication.history"]

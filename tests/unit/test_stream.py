@@ -5,7 +5,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from replicad.replication.link import encode
+from replicad.replication.handshake import encode
 from replicad.replication.stream import StreamError, StreamReader, Unit, parse_exactly
 
 NASTY = [

@@ -1,0 +1,107 @@
+"""Executes the stream of a master and passes it on.
+
+Owns: running the master's commands with the ordinary handlers, the order "execute, append, wake". Does not own where the
+units come from (``upstream``) nor the bytes afterwards (``history``).
+
+There are no gates here: no ACL, no read-only check, no reply. A handler's error is logged loudly and changes nothing
+else, as in Redis: the offset must go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from replicad.command import TABLE, Argv, lookup
+from replicad.errors import ReplyError, unknown_command, wrong_arity
+from replicad.replication.handshake import show
+from replicad.replication.stream import Unit
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+    from replicad.session import Client
+
+
+class Applier:
+    """Applies units as ``client``. ``acknowledge`` is called for GETACK. ``stopped`` ends the work at the next unit."""
+
+    def __init__(self, server: Server, client: Client, acknowledge: Callable[[], None]) -> None:
+        self._server = server
+        self._client = client
+        self._acknowledge = acknowledge
+        self.stopped = False
+
+    def apply(self, units: list[Unit]) -> None:
+        """Execute units of the stream and append them to the history."""
+        server = self._server
+        history, wake, blocking = server.history, server.replication.wake, server.blocking
+        server.clock.now_ms = int(time.time() * 1000)
+        for db in server.databases:
+            db.see_expired = True
+        try:
+            for raw, commands in units:
+                if self.stopped:
+                    break
+                first = commands[0][0].upper() if commands else b""
+                if first == b"MULTI":
+                    if commands[-1][0].upper() == b"EXEC":
+                        self._run(commands[1:-1])
+                elif first == b"REPLCONF":
+                    # The answer must not count the question, so it goes out before the bytes are appended.
+                    if len(commands[0]) > 1 and commands[0][1].upper() == b"GETACK":
+                        self._acknowledge()
+                else:
+                    self._run(commands)
+                history.append(raw)
+                wake(raw)
+                if blocking.ready:
+                    blocking.serve()
+        finally:
+            for db in server.databases:
+                db.see_expired = False
+
+    def _run(self, commands: list[Argv]) -> None:
+        client, server = self._client, self._server
+        propagation = server.propagation
+        find = TABLE.get
+        watched = bool(server.monitors)
+        started = perf_counter_ns()
+        for argv in commands:
+            cmd = find(argv[0])
+            if cmd is None or cmd.subcommands:
+                cmd = lookup(argv)
+            if cmd is None:
+                self._complain(argv, unknown_command(argv))
+                continue
+            if not cmd.least <= len(argv) <= cmd.most:
+                self._complain(argv, wrong_arity(cmd.name))
+                continue
+            if watched:
+                server.feed_monitors(client, argv)
+            client.argv = argv
+            try:
+                reply = cmd.fn(client, argv)
+            except ReplyError as error:
+                cmd.failed += 1
+                reply = error
+            except Exception as error:  # our defect: the link must live on, the log must tell
+                cmd.failed += 1
+                reply = server.defect(client, argv, error)
+            if propagation.busy:
+                propagation.done(client.db.index, argv, False)
+            ended = perf_counter_ns()
+            cmd.calls += 1
+            cmd.usec += ended - started
+            started = ended
+            if isinstance(reply, Exception):
+                self._complain(argv, reply)
+
+    def _complain(self, argv: Argv, error: Exception) -> None:
+        text = error.text if isinstance(error, ReplyError) else str(error).encode()
+        self._server.count_error(text)
+        self._server.log.warning(
+            f"== CRITICAL == This replica is sending an error to its master: '{show(text)}' after processing the command "
+            f"'{show(argv[0].lower())}'"
+        )
