@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import hiredis
@@ -114,6 +115,20 @@ def encoded_length(argv: Sequence[bytes]) -> int:
         n = len(arg)
         total += 5 + n + len(str(n))
     return total
+
+
+#: The bytes of an array header and of a bulk string by count and length, for the usual ones.
+_HEADER_LENGTHS = [3 + len(str(count)) for count in range(64)]
+_BULK_LENGTHS = [5 + length + len(str(length)) for length in range(1024)]
+
+
+def total_length(commands: list[list[bytes]]) -> int:
+    """The sum of ``encoded_length`` over ``commands``; a loop in C, six times as fast, when nothing is large."""
+    try:
+        bulks = sum(map(_BULK_LENGTHS.__getitem__, map(len, chain.from_iterable(commands))))
+        return bulks + sum(map(_HEADER_LENGTHS.__getitem__, map(len, commands)))
+    except IndexError:
+        return sum(map(encoded_length, commands))
 
 
 def format_double(value: float) -> bytes:
@@ -206,24 +221,30 @@ class RequestReader:
             commands: list[list[bytes]] = []
             try:
                 while type(argv := gets()) is list:
+                    commands.append(argv)
                     for arg in argv:
                         if type(arg) is not bytes:
-                            return self._again(data)
-                    commands.append(argv)
+                            commands.pop()
+                            raise hiredis.ProtocolError
             except (hiredis.HiredisError, MemoryError, TypeError, ValueError):
-                # also for forms of RESP3: a map whose key is a list cannot become a dict
-                return self._again(data)
+                # Broken, or the mark fell into a header or behind a payload: the scanner tells which.  TypeError and
+                # ValueError come from forms of RESP3: a map whose key is a list cannot become a dict.
+                argv = None
             # a status (+) or verbatim argument also comes out as bytes; Redis refuses it, so look closer
             # (one byte is found by memchr in 15 ns, two bytes take 100 ns)
             odd = (43 in data and b"\n+" in data) or (61 in data and b"\n=" in data) or (40 in data and b"\n(" in data)
-            if odd or not all(commands):
+            if not all(commands):
                 return self._again(data)
             if argv == _MARK_VALUE:
-                return commands
+                # random data holds such a pair every 20 KB; only real bulk strings have this length
+                return self._again(data) if odd and total_length(commands) != len(data) else commands
             # the last command is incomplete and has swallowed the mark
-            consumed = sum(map(encoded_length, commands))
+            consumed = total_length(commands)
+            if consumed > len(data):  # it looks complete: its last payload ends with the mark
+                consumed -= encoded_length(commands.pop())
             rest = data[consumed:]
-            if rest[:1] != b"*":  # lengths were not written canonically, or an inline command follows
+            if rest[:1] != b"*" or (consumed and data[consumed - 1] != 10):
+                # lengths were not written canonically, or an inline command follows
                 return self._again(data)
             scan = _Scanner(self.max_bulk)
             try:
@@ -250,6 +271,7 @@ class RequestReader:
         """Command by command: inline lines, unusual forms, unauthenticated clients, parts of commands."""
         commands: list[list[bytes]] = []
         position = 0
+        carried = self._scan is not None
         if self._tail:
             data = self._tail + data
             self._tail = b""
@@ -293,8 +315,13 @@ class RequestReader:
                     # AUTH may lift the restriction: the caller executes, then feeds the rest
                     self._tail = data[position:]
                     break
+                if carried and position < len(data):
+                    # the last read ended inside of a command; behind its end the fast way is open again
+                    self._reader = hiredis.Reader()
+                    return commands + self.feed(data[position:])
+                carried = False
         except ProtocolError as error:
-            error.commands = commands
+            error.commands = commands + error.commands
             raise
         if not self._tail and self._scan is None:
             self._reader = hiredis.Reader()
