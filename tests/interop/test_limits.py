@@ -1,9 +1,8 @@
-"""Limits and the edges of a server's life: clients, buffers, sockets, signals, exit statuses."""
+"""Limits of clients, buffers and requests, and the sockets that a server listens on."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import stat
 import time
@@ -253,64 +252,3 @@ class Inline(TwoHeadedTestCase):
             b"x" * 70_000,
         ):
             self.raw(data)
-
-
-class Ending(SynchronousTestCase):
-    def end(self, kind: type[Node], how: int | tuple[str, ...], save: str) -> tuple[int, bool]:
-        """(exit status, whether there is a snapshot with the data) after the end."""
-        node = kind(self, {"save": save}).start()
-        client = node.client()
-        client.must("SET", "a", "1")
-        if isinstance(how, int):
-            os.kill(node.pid, how)
-        else:
-            client.send(*how)
-            self.assertRaises(Closed, client.read_reply)
-        status = node.wait_exit()
-        saved = (node.directory / "dump.rdb").exists()
-        if saved and how == signal.SIGTERM:
-            node.start()
-            self.assertEqual(node.client().must("GET", "a"), b"1")
-            node.kill()
-        return status, saved
-
-    def compare(self, how: int | tuple[str, ...], save: str, wanted: tuple[int, bool]) -> None:
-        for kind in BOTH:
-            self.assertEqual(self.end(kind, how, save), wanted, (kind.kind, how, save))
-
-    def test_sigterm_saves(self) -> None:
-        self.compare(signal.SIGTERM, "3600 100", (0, True))
-
-    def test_sigterm_without_save_points(self) -> None:
-        self.compare(signal.SIGTERM, "", (0, False))
-
-    def test_sigint_saves(self) -> None:
-        self.compare(signal.SIGINT, "3600 100", (0, True))
-
-    def test_shutdown(self) -> None:
-        self.compare(("SHUTDOWN",), "3600 100", (0, True))
-
-    def test_shutdown_nosave(self) -> None:
-        self.compare(("SHUTDOWN", "NOSAVE"), "3600 100", (0, False))
-
-    def test_shutdown_save(self) -> None:
-        need_reference()
-        self.compare(("SHUTDOWN", "SAVE", "NOW"), "", (0, True))
-
-    def test_shutdown_that_cannot_save(self) -> None:
-        """The server stays, says so, and can be forced."""
-        node = Replicad(self, {"enable-protected-configs": "yes"}).start()
-        client = node.client()
-        client.must("CONFIG", "SET", "dbfilename", "d")
-        os.mkdir(node.directory / "d")
-        self.assertEqual(client.call("SHUTDOWN", "SAVE").text, "ERR Errors trying to SHUTDOWN. Check logs.")
-        self.assertEqual(client.must("PING"), b"PONG")
-        client.send("SHUTDOWN", "SAVE", "FORCE")
-        self.assertEqual(node.wait_exit(), 0)
-
-    def test_a_damaged_snapshot_is_not_started_on(self) -> None:
-        node = Replicad(self)
-        (node.directory / "dump.rdb").write_bytes(b"REDIS0009 this is no snapshot")
-        node.start(wait=False)
-        self.assertNotEqual(node.wait_exit(), 0)
-        self.assertEqual((node.directory / "dump.rdb").read_bytes(), b"REDIS0009 this is no snapshot")
