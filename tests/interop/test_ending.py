@@ -8,7 +8,7 @@ import signal
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.connection import Closed
-from tests.support.servers import Node, RealServer, Replicad
+from tests.support.servers import Node, RealServer, Replicad, need_reference
 
 BOTH: tuple[type[Node], ...] = (RealServer, Replicad)
 

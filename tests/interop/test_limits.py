@@ -15,7 +15,7 @@ from replicad.config import load
 from replicad.server import PROTECTED_MODE, Server
 from replicad.session import Client
 from tests.support.connection import Closed, Connection, NoReply
-from tests.support.servers import Node, RealServer, Replicad, need_reference, wait_until
+from tests.support.servers import Node, RealServer, Replicad, wait_until
 from tests.support.twohead import TwoHeadedTestCase
 
 BOTH: tuple[type[Node], ...] = (RealServer, Replicad)
