@@ -122,15 +122,12 @@ def good(**strings: str) -> Script:
 
 
 class Faults(SynchronousTestCase):
-    """First something bad, then a good master: the old data is there until the new is complete."""
+    """One bad thing after the other, then a good master: the old data is there until the new is complete."""
 
-    def meet(self, bad: Script, log: str, **directives: str) -> Replicad:
-        """Let a replica with one key meet ``bad`` and then a good master; it must log ``log`` and keep its key meanwhile."""
+    def meet(self, bad: list[tuple[Script, str]], **directives: str) -> None:
+        """Let a replica with one key meet each of ``bad`` and then a good master; it logs each reason and keeps its key."""
         gate = threading.Event()
-
-        def second(session: Session) -> None:
-            gate.wait(10)
-            good(new="1")(session)
+        self.addCleanup(gate.set)
 
         # The first connection gives it data that is worth keeping.
         def first(session: Session) -> None:
@@ -138,81 +135,85 @@ class Faults(SynchronousTestCase):
             session.full(image(old="1"))
             session.until(b"ACK")
 
-        master = ScriptedMaster(self, first, bad, second)
-        self.addCleanup(gate.set)
+        def last(session: Session) -> None:
+            gate.wait(10)
+            good(new="1")(session)
+
+        master = ScriptedMaster(self, first, *(script for script, _ in bad), last)
         replica = Replicad(self, {"replicaof": f"127.0.0.1 {master.port}", **directives}).start()
         replica.wait_log("Finished with success")
-        replica.wait_log(log)
-        wait_until(lambda: master.played == 3, 10, "the replica tries again")
+        wait_until(lambda: master.played == len(bad) + 2, 30, "the replica tries again and again")
         self.assertEqual(replica.call("GET", "old"), b"1")
         gate.set()
         wait_until(lambda: link_up(replica), 10, "the good master")
         self.assertEqual((replica.call("GET", "old"), replica.call("GET", "new")), (None, b"1"))
-        self.assertNotIn("Defect", replica.log())
-        self.assertNotIn("Traceback", replica.log())
-        return replica
+        log = replica.log()
+        place = 0
+        for _, text in bad:
+            place = log.find(text, place)
+            self.assertTrue(place >= 0, f"{text!r} is not there, or not in its place, in\n{log}")
+            place += len(text)
+        for text in ("Defect", "Traceback"):
+            self.assertNotIn(text, log)
 
-    def image_fault(self, document: bytes, log: str) -> None:
-        """Try a bad document in each way of receiving one."""
-        for load in ("disabled", "swapdb"):
+    def damaged_images(self, load: str) -> None:
+        """Try each bad document with ``repl-diskless-load load``."""
+        whole = image(a="1" * 1000, b="2")
+        failed = "Failed trying to load the MASTER synchronization DB: "
+        foreign = b"".join(Encoder().encode([(77, b"k", b"v", None)], SnapshotInfo()))
+        bad: list[tuple[Script, str]] = []
+        for document, text in (
+            (whole[:-8] + b"12345678", failed),
+            (b"\x00\xff" * 50_000, failed),
+            (whole[:-500], "the data ends too early"),
+            (whole + b"more", "there are bytes behind its end"),
+            (b"", failed),
+            (foreign, "it holds database 77, this server has 16 databases"),
+        ):
 
-            def bad(session: Session) -> None:
+            def script(session: Session, document: bytes = document) -> None:
                 session.handshake()
                 session.full(document)
                 session.linger()
 
-            self.meet(bad, log, **{"repl-diskless-load": load})
+            bad.append((script, text))
+        self.meet(bad, **{"repl-diskless-load": load})
 
-    def test_wrong_checksum(self) -> None:
-        whole = image(a="1", b="2")
-        self.image_fault(whole[:-8] + b"12345678", "Failed trying to load the MASTER synchronization DB:")
+    def test_damaged_images_in_a_file(self) -> None:
+        self.damaged_images("disabled")
 
-    def test_garbage_instead_of_an_image(self) -> None:
-        self.image_fault(b"\x00\xff" * 50_000, "Failed trying to load the MASTER synchronization DB:")
+    def test_damaged_images_decoded_as_they_come(self) -> None:
+        self.damaged_images("swapdb")
 
-    def test_image_that_ends_too_early(self) -> None:
-        self.image_fault(image(a="1" * 1000)[:-500], "the data ends too early")
+    def test_masters_that_do_not_get_that_far(self) -> None:
+        header = b"+FULLRESYNC %b 0\r\n" % REPLID.encode()
 
-    def test_image_with_something_behind(self) -> None:
-        self.image_fault(image(a="1") + b"more", "there are bytes behind its end")
-
-    def test_empty_image(self) -> None:
-        self.image_fault(b"", "Failed trying to load the MASTER synchronization DB:")
-
-    def test_too_many_databases(self) -> None:
-        document = b"".join(Encoder().encode([(77, b"k", b"v", None)], SnapshotInfo()))
-        self.image_fault(document, "it holds database 77, this server has 16 databases")
-
-    def test_transfer_breaks_off(self) -> None:
-        def bad(session: Session) -> None:
+        def breaks_off(session: Session) -> None:
             session.handshake()
-            session.sock.sendall(b"+FULLRESYNC %b 0\r\n$100000\r\nREDIS0009" % REPLID.encode())
+            session.sock.sendall(header + b"$100000\r\nREDIS0009")
 
-        self.meet(bad, "I/O error trying to sync with MASTER: connection lost")
-
-    def test_master_gives_up(self) -> None:
-        def bad(session: Session) -> None:
+        def gives_up(session: Session) -> None:
             session.handshake()
-            session.sock.sendall(b"+FULLRESYNC %b 0\r\n-ERR out of forks\r\n" % REPLID.encode())
+            session.sock.sendall(header + b"-ERR out of forks\r\n")
             session.linger()
 
-        self.meet(bad, "MASTER aborted replication with an error: ERR out of forks")
-
-    def test_not_a_redis(self) -> None:
-        def bad(session: Session) -> None:
+        def is_no_redis(session: Session) -> None:
             session.until(b"PING")
             session.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             session.linger()
 
-        self.meet(bad, "Error reply to PING from master: 'HTTP/1.1 400 Bad Request'")
-
-    def test_silent_in_the_transfer(self) -> None:
-        def bad(session: Session) -> None:
+        def falls_silent(session: Session) -> None:
             session.handshake()
-            session.sock.sendall(b"+FULLRESYNC %b 0\r\n$100000\r\nREDIS0009" % REPLID.encode())
+            session.sock.sendall(header + b"$100000\r\nREDIS0009")
             session.linger()
 
-        self.meet(bad, "Timeout receiving bulk data from MASTER...", **{"repl-timeout": "1"})
+        bad = [
+            (breaks_off, "I/O error trying to sync with MASTER: connection lost"),
+            (gives_up, "MASTER aborted replication with an error: ERR out of forks"),
+            (is_no_redis, "Error reply to PING from master: 'HTTP/1.1 400 Bad Request'"),
+            (falls_silent, "Timeout receiving bulk data from MASTER..."),
+        ]
+        self.meet(bad, **{"repl-timeout": "2"})
 
 
 class TheStream(SynchronousTestCase):
