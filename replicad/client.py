@@ -4,9 +4,9 @@ Owns: ``ClientConnection`` (one per TCP or Unix connection) and its output queue
 bytes mean (``resp``, ``dispatch``) nor the client's state (``session``).
 
 Output.  ``transport.write`` queues until the next reactor turn and costs two more epoll_ctl calls per reply.  So a reply
-is written at once with ``writeSomeData`` while nothing is queued; what the socket does not take stays in our own queue,
+is given to the socket at once while nothing is queued; what the socket does not take stays in our own queue,
 whose size is the figure that client-output-buffer-limit is about, and the transport asks for more as from any pull
-producer.  Transports without ``writeSomeData`` (TLS) always go through the queue.
+producer.  Transports that are no plain sockets (TLS) always go through the queue.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ class ClientConnection(Protocol):
         self._producing = False
         self._lost = False
         self._soft_since = 0.0
-        self._write_some: Any = None
+        self._send: Any = None
         self._resuming = False
         self._taken_over: Any = None
         self._fd = -1
+        self._held: list[bytes] = []
 
     # -- Twisted's side
 
     def connectionMade(self) -> None:
         transport = self.transport
-        self._write_some = getattr(transport, "writeSomeData", None)
+        if hasattr(transport, "writeSomeData"):
+            self._send = transport.getHandle().send
         own, peer = _address(transport.getHost()), _address(transport.getPeer())
         # the far end of a Unix socket has no name: both ends are shown as the socket, as in Redis
         self.client = Client(self.server, self, own if peer == ":0" else peer, own)
@@ -67,7 +69,7 @@ class ClientConnection(Protocol):
             self._lost = True
             return
         self.reader.restricted = not self.client.authenticated
-        self._fd = self.server.readiness.watch(transport)
+        self._fd = self.server.readiness.watch(transport, self.dataReceived)
 
     def dataReceived(self, data: bytes) -> None:
         if self._taken_over is not None:
@@ -150,11 +152,30 @@ class ClientConnection(Protocol):
     def write(self, data: bytes) -> None:
         if self._lost:
             return
+        readiness = self.server.readiness
+        if readiness.serving:
+            if not self._held:
+                readiness.writers.append(self)
+            self._held.append(data)
+        else:
+            self._write(data)
+
+    def flush(self) -> None:
+        """Write what was held back while other clients of the same turn were served."""
+        held = self._held
+        if held:
+            data = held[0] if len(held) == 1 else b"".join(held)
+            held.clear()
+            if not self._lost:
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
         self.server.net_output += len(data)
         if not self._producing:
-            if self._write_some is not None:
-                taken = self._write_some(data)
-                if not isinstance(taken, int):  # an error object: the reactor will notice the dead socket itself
+            if self._send is not None:
+                try:
+                    taken = self._send(data)
+                except OSError:  # it takes nothing now, or it is dead, which the reactor will notice
                     taken = 0
                 if taken == len(data):
                     return
@@ -218,6 +239,7 @@ class ClientConnection(Protocol):
 
     def close(self) -> None:
         self.client.closing = True
+        self.flush()
         if self.transport is not None and not self._lost:
             if self._output:
                 self.transport.write(b"".join(self._output))

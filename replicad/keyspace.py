@@ -273,10 +273,10 @@ class Database:
     def put(self, key: bytes, value: Any) -> None:
         """Store ``value`` under ``key`` and drop its deadline."""
         shard = self.shards[hash(key) & SHARD_MASK]
-        if key in shard:
+        old = shard.get(key)
+        if old is not None:
             if self.deadlines.count:
                 self.deadlines.discard(key)
-            old = shard[key]
             if type(old) is not bytes and _weight(old) > LARGE:
                 self.trash.throw(old)
         shard[key] = value

@@ -96,7 +96,7 @@ class Server(Service):
         self.peak_memory = 0
         self.ops = OpsMeter()
         self.listeners = Listeners(self)
-        self.readiness = Readiness(self.reactor)
+        self.readiness = Readiness(self.reactor, self.clock)
         self.lifecycle = Lifecycle(self)
         self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
         self._apply_settings()

@@ -82,7 +82,7 @@ class Commands(TwoHeadedTestCase):
     def test_getkeys(self) -> None:
         for words in (
             *("nosuch x", "ping x", "get x y", "get x", "set a b", "mset a b c d", "mget a b c", "del a b", "config get x"),
-            *("memory usage k", "object encoding k", "lmove a b LEFT RIGHT", "sort a STORE b", "bitop and d a b", "ECHO x"),
+            *("memory usage k", "object encoding k", "lmove a b LEFT RIGHT", "sort a STORE b", "ECHO x"),
             *("set a b GET", "rename a b", "blpop a b 0", "copy a b", "rpoplpush a b", "lmpop 2 a b LEFT", "smove a b c"),
             *("sdiffstore d a b", "sintercard 2 a b", "hset h a b", "append a b", "lcs a b", "sort a BY x"),
         ):

@@ -36,7 +36,7 @@ LAYERS = [
 
 #: The modules that touch sockets, timers or processes. ``log`` is where Twisted's own log lines arrive.
 TWISTED = {
-    *("client", "listening", "readiness", "readiness", "log", "persistence.saver", "replication.downstream", "replication.upstream"),
+    *("client", "listening", "readiness", "log", "persistence.saver", "replication.downstream", "replication.upstream"),
     *("lifecycle", "server", "tap", "timekeeping"),
 }
 

@@ -21,6 +21,7 @@ from replicad.command import Command
 from replicad.config import load
 from replicad.digest import dataset_digest
 from replicad.dispatch import run
+from replicad.replication.applier import Applier
 from replicad.replication.stream import StreamReader
 from replicad.replication.upstream import Upstream
 from replicad.server import Server, every_command
@@ -69,7 +70,8 @@ class LawTests(SynchronousTestCase):
         self.master.history.create_backlog()
         self.master.update_gates()
         self.client = Client(self.master)
-        self.upstream = self.replica.replication.upstream = Upstream(self.replica, "127.0.0.1", 1, 0)
+        upstream = self.replica.replication.upstream = Upstream(self.replica, "127.0.0.1", 1, 0)
+        self.applier = Applier(self.replica, upstream.client, lambda: None)
         self.replica.history.create_backlog(new_id=False)
         self.replica.update_gates()
         self.reader = StreamReader()
@@ -83,7 +85,7 @@ class LawTests(SynchronousTestCase):
         data = self.master.history.since(self.position)
         self.position = self.master.history.offset
         if data:
-            self.upstream.apply(self.reader.feed(data))
+            self.applier.apply(self.reader.feed(data))
         return data
 
     def prepare(self, setup: list[list[bytes]]) -> None:
