@@ -47,7 +47,7 @@ FLAG_WORDS = frozenset(
 
 
 class Command:
-    """One row of the table.  ``calls``, ``usec``, ``rejected`` and ``failed`` feed INFO commandstats."""
+    """One row of the table.  ``calls``, ``nanoseconds``, ``rejected`` and ``failed`` feed INFO commandstats."""
 
     __slots__ = (
         "arity",
@@ -111,7 +111,7 @@ class Command:
         self.summary = " ".join(doc[0].split())
         self.syntax = " ".join(doc[1].split()) if len(doc) > 1 else ""
         self.calls = 0
-        self.usec = 0
+        self.nanoseconds = 0
         self.rejected = 0
         self.failed = 0
 

@@ -384,7 +384,7 @@ _LATER = [
 
 _OWN = [
     _row("snapshot-backend", Text(lambda value: None if value else "a word is needed"), "rdb", "acting immutable"),
-    _row("snapshot-method", Enum("fork forkless"), "fork", "acting"),
+    _row("snapshot-method", Enum("fork"), "fork", "acting"),
     _row("lmdb-path", Text(lambda value: None if value else "a path is needed"), "replicad.lmdb", "acting immutable"),
 ]
 

@@ -100,7 +100,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         if cmd is not counted:
             if counted is not None:
                 counted.calls += count
-                counted.usec += started - since
+                counted.nanoseconds += started - since
             counted, count, since = cmd, 0, started
         count += 1
         dirty = server.dirty
@@ -144,7 +144,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
             break
     if counted is not None:
         counted.calls += count
-        counted.usec += started - since
+        counted.nanoseconds += started - since
     if server.monitors.waiting:
         append(server.monitors.flush())
     propagation.flush()
@@ -250,7 +250,7 @@ def call(client: Client, cmd: Command, argv: Argv) -> Any:
         server.propagation.done(client.db.index, argv, server.dirty != dirty)
     elapsed = perf_counter_ns() - started
     cmd.calls += 1
-    cmd.usec += elapsed
+    cmd.nanoseconds += elapsed
     if elapsed > server.slow_ns:
         server.slow_command(client, cmd, argv, elapsed)
     if server.monitors and cmd.flags.isdisjoint(_NOT_MONITORED):

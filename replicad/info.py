@@ -305,8 +305,8 @@ def _commandstats(server: Server) -> Fields:
     return [
         (
             f"cmdstat_{cmd.name.decode()}",
-            f"calls={cmd.calls},usec={cmd.usec // 1000},"
-            f"usec_per_call={cmd.usec / 1000 / cmd.calls if cmd.calls else 0:.2f},"
+            f"calls={cmd.calls},usec={cmd.nanoseconds // 1000},"
+            f"usec_per_call={cmd.nanoseconds / 1000 / cmd.calls if cmd.calls else 0:.2f},"
             f"rejected_calls={cmd.rejected},failed_calls={cmd.failed}",
         )
         for cmd in _every_command()

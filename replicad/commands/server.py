@@ -120,7 +120,7 @@ def config_resetstat(client: Client, argv: Argv) -> Any:
     server = client.server
     for cmd in all_commands():
         for one in (cmd, *cmd.subcommands.values()):
-            one.calls = one.usec = one.rejected = one.failed = 0
+            one.calls = one.nanoseconds = one.rejected = one.failed = 0
     stats, replication = server.stats, server.replication
     stats.hits = stats.misses = stats.expired = 0
     replication.sync_full = replication.sync_partial_ok = replication.sync_partial_err = 0

@@ -29,6 +29,7 @@ What a participant (``Downstream``) must offer::
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
 import gc
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from replicad.server import Server
 
 _CHUNK = 256 * 1024
+
+_prctl: Any = getattr(ctypes.CDLL(None), "prctl", None)  # Linux; looked up here because a child should not
 
 
 def make_backend(settings: Settings) -> Any:
@@ -76,6 +79,7 @@ class _Child:
         self._report = b""
         self.started = time.time()
         self._read_fd, write_fd = os.pipe()
+        self._parent = os.getpid()
         before = time.perf_counter()
         gc.collect(0)
         self.pid = os.fork()
@@ -89,6 +93,7 @@ class _Child:
     def _in_child(self, work: Any, write_fd: int, keep: list[int]) -> None:
         report, status = b"ok", 0
         try:
+            _die_with(self._parent)
             gc.disable()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
@@ -486,6 +491,9 @@ class Saver:
         self.participants = list(replicas)
         child = self._fork(work, [out_fd], done)
         if child is None:
+            if target == "socket":
+                os.close(fd)
+                os.close(out_fd)
             return
         if target == "disk":
             server.log.notice(f"Background saving started by pid {child.pid}")
@@ -560,6 +568,14 @@ def _nothing() -> Iterator[tuple[int, bytes, Any, int | None]]:
 def _filtered(info: SnapshotInfo, image_filter: frozenset[str]) -> SnapshotInfo:
     """What of ``info`` goes into an image without keys: functions when they were asked for."""
     return info if "functions" in image_filter else dataclasses.replace(info, functions=())
+
+
+def _die_with(parent: int) -> None:
+    """End this child when ``parent`` is killed: an orphan would replace what the next server saves by something older."""
+    if _prctl is not None:
+        _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _unnamed_file(directory: str) -> int:

@@ -93,7 +93,7 @@ class Applier:
                 propagation.done(client.db.index, argv, False)
             ended = perf_counter_ns()
             cmd.calls += 1
-            cmd.usec += ended - started
+            cmd.nanoseconds += ended - started
             started = ended
             if isinstance(reply, Exception):
                 self._complain(argv, reply)
