@@ -64,12 +64,12 @@ class Command:
         "least",
         "most",
         "name",
+        "nanoseconds",
         "rejected",
         "since",
         "subcommands",
         "summary",
         "syntax",
-        "usec",
     )  # fmt: skip
 
     def __init__(

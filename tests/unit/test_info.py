@@ -81,14 +81,14 @@ class InfoText(SynchronousTestCase):
 
     def test_commandstats(self) -> None:
         cmd, sub = TABLE[b"PING"], TABLE[b"CLIENT"].subcommands[b"id"]
-        saved = [(one, one.calls, one.usec, one.rejected, one.failed) for one in (cmd, sub)]
+        saved = [(one, one.calls, one.nanoseconds, one.rejected, one.failed) for one in (cmd, sub)]
         try:
-            cmd.calls, cmd.usec, cmd.rejected, cmd.failed = 4, 10_000, 1, 2
-            sub.calls, sub.usec, sub.rejected, sub.failed = 0, 0, 1, 0
+            cmd.calls, cmd.nanoseconds, cmd.rejected, cmd.failed = 4, 10_000, 1, 2
+            sub.calls, sub.nanoseconds, sub.rejected, sub.failed = 0, 0, 1, 0
             fields = self.fields("commandstats")
         finally:
             for one, *figures in saved:
-                one.calls, one.usec, one.rejected, one.failed = figures
+                one.calls, one.nanoseconds, one.rejected, one.failed = figures
         self.assertEqual(fields["cmdstat_ping"], "calls=4,usec=10,usec_per_call=2.50,rejected_calls=1,failed_calls=2")
         self.assertEqual(
             fields["cmdstat_client|id"], "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0"
