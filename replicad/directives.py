@@ -232,7 +232,7 @@ _SNAPSHOTS = [
     _row("rdbcompression", _yes_no, True, "acting"),
     _row("rdbchecksum", _yes_no, True, "acting immutable"),
     _row("sanitize-dump-payload", Enum("no yes clients"), "no"),
-    _row("rdb-del-sync-files", _yes_no, False, "acting"),
+    _row("rdb-del-sync-files", _yes_no, False),
     _row("rdb-save-incremental-fsync", _yes_no, True),
     _row("rdb-key-save-delay", Int(-INT_MAX - 1), 0, "hidden"),
     _row("key-load-delay", Int(-INT_MAX - 1), 0, "hidden"),
@@ -267,7 +267,7 @@ _REPLICATION = [
         )
     ),
     _row("replica-announced", _yes_no, True, "acting"),
-    _row("replica-ignore-disk-write-errors", _yes_no, False, "acting"),
+    _row("replica-ignore-disk-write-errors", _yes_no, False),
     _row("repl-diskless-sync", _yes_no, True, "acting"),
     _row("repl-diskless-sync-delay", _int, 5, "acting"),
     _row("repl-diskless-sync-max-replicas", _int, 0, "acting"),
@@ -292,14 +292,11 @@ _SECURITY = [
 ]
 
 _MEMORY = [
-    _row("maxmemory", Memory(0, ULONG_MAX), 0, "acting"),
+    _row("maxmemory", Memory(0, ULONG_MAX), 0),
     _row(
         "maxmemory-policy",
-        Enum(
-            "volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction"
-        ),
+        Enum("volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction"),
         "noeviction",
-        "acting",
     ),
     _row("maxmemory-samples", Int(1), 5),
     _row("maxmemory-eviction-tenacity", Int(0, 100), 10),
@@ -324,7 +321,7 @@ _MEMORY = [
 _ENCODINGS = [
     _row("hash-max-listpack-entries", _long, 512, "acting", aliases=("hash-max-ziplist-entries",)),
     _row("hash-max-listpack-value", _size, 64, "acting", aliases=("hash-max-ziplist-value",)),
-    _row("list-max-listpack-size", Int(-INT_MAX - 1), -2, "acting", aliases=("list-max-ziplist-size",)),
+    _row("list-max-listpack-size", Int(-INT_MAX - 1), -2, aliases=("list-max-ziplist-size",)),
     _row("list-compress-depth", _int, 0),
     _row("set-max-intset-entries", _long, 512, "acting"),
     _row("zset-max-listpack-entries", _long, 128, "acting", aliases=("zset-max-ziplist-entries",)),
@@ -340,7 +337,7 @@ _OBSERVATION = [
     _row("latency-monitor-threshold", _long, 0, "acting"),
     _row("latency-tracking", _yes_no, True),
     _row("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
-    _row("notify-keyspace-events", EventClasses(), frozenset(), "acting"),
+    _row("notify-keyspace-events", EventClasses(), frozenset()),
     _row("busy-reply-threshold", _long, 5000, aliases=("lua-time-limit",)),
 ]
 

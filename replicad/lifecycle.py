@@ -233,7 +233,9 @@ class Lifecycle:
             server.reactor.stop()
             return
         server.log.warning("User requested shutdown...")
-        self.shutdown(None)
+        words = server.settings[f"shutdown-on-{name.lower()}"].split()
+        save = True if "save" in words else False if "nosave" in words else None
+        self.shutdown(save, "now" in words, "force" in words)
 
     def _shutdown(self) -> Deferred[Any]:
         """Before the reactor stops: close everything.  A stop that did not come through ``shutdown`` saves here."""

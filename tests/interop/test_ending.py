@@ -45,6 +45,20 @@ class Ending(SynchronousTestCase):
     def test_sigint_saves(self) -> None:
         self.compare(signal.SIGINT, "3600 100", (0, True))
 
+    def test_signals_as_configured(self) -> None:
+        """shutdown-on-sigterm and shutdown-on-sigint say what a signal means."""
+        need_reference()
+        for kind in BOTH:
+            for number, name, words, save, wanted in (
+                (signal.SIGTERM, "shutdown-on-sigterm", "nosave", "3600 100", False),
+                (signal.SIGINT, "shutdown-on-sigint", "save now", "", True),
+            ):
+                node = kind(self, {"save": save, name: words}).start()
+                node.call("SET", "a", "1")
+                os.kill(node.pid, number)
+                self.assertEqual(node.wait_exit(), 0)
+                self.assertEqual((node.directory / "dump.rdb").exists(), wanted, (kind.kind, name, words))
+
     def test_shutdown(self) -> None:
         self.compare(("SHUTDOWN",), "3600 100", (0, True))
 
