@@ -3,7 +3,7 @@
 It is a master for real Redis and Valkey replicas, a replica of real masters, a link in a chain, and it stores its
 dataset through pluggable snapshot backends.  How the pieces fit::
 
-    bytes in -> client.dataReceived -> dispatch.serve -> TABLE[name].fn(client, argv) -> keyspace -> reply bytes out
+    bytes in -> client.dataReceived -> dispatch.run ---> TABLE[name].fn(client, argv) -> keyspace -> reply bytes out
                                            |                                              |
                                            | dirty moved                                  | before a key changes
                                            v                                              v

@@ -211,13 +211,14 @@ class Lifecycle:
             server.saver.save()
 
     def _take_signals(self) -> None:
-        """SIGTERM and SIGINT stop as SHUTDOWN does; a second SIGINT leaves at once, as in Redis."""
+        """SIGTERM and SIGINT stop as SHUTDOWN does; a second SIGINT leaves at once and SIGHUP is ignored, as in Redis."""
 
         def received(number: int, frame: Any) -> None:
             self.server.reactor.callFromThread(self._signalled, number)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, received)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _signalled(self, number: int) -> None:
         server = self.server

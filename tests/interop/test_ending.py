@@ -45,6 +45,14 @@ class Ending(SynchronousTestCase):
     def test_sigint_saves(self) -> None:
         self.compare(signal.SIGINT, "3600 100", (0, True))
 
+    def test_sighup_is_ignored(self) -> None:
+        """The end of the terminal session that started it is no reason to stop."""
+        for kind in BOTH:
+            node = kind(self).start()
+            os.kill(node.pid, signal.SIGHUP)
+            self.assertEqual(node.call("PING"), b"PONG", kind.kind)
+            self.assertTrue(node.running, kind.kind)
+
     def test_signals_as_configured(self) -> None:
         """shutdown-on-sigterm and shutdown-on-sigint say what a signal means."""
         need_reference()
