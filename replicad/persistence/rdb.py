@@ -31,9 +31,10 @@ import anycrc
 
 from ..values import Entry, ModuleValue, SortedSet, Stream
 from .interfaces import DamagedSnapshot, SnapshotInfo
+from .lzf import MAX_EXPANSION, expand
 from .lzf import compress as compress_string
 from .rdb_compact import Corrupt
-from .rdb_read import READERS, Reader, Source, read_module_items
+from .rdb_read import CONTAINERS, READERS, Reader, Source, read_list_node, read_module_items
 from .rdb_write import LENGTHS, encode_length, encode_string, value_pieces, value_type
 
 __all__ = [
@@ -63,6 +64,11 @@ _crc = anycrc.Model("CRC64-REDIS")
 _pack_i64 = Struct("<q").pack
 _i64 = Struct("<q").unpack_from
 _i32 = Struct("<i").unpack_from
+
+_QUICKLIST2 = 18
+#: By opcode: what makes the collection of a value that is one string; a quicklist counts when it has one node.
+_BUILDERS = [CONTAINERS.get(opcode) for opcode in range(256)]
+_BUILDERS[_QUICKLIST2] = read_list_node
 
 #: Type byte and length of a short key in one.
 _STRING_HEADS = tuple(b"\x00" + length for length in LENGTHS)
@@ -228,7 +234,8 @@ class Decoder:
     Versions 1 to 12 with every type and encoding.  What this server has no place for is left out: idle times and access
     frequencies, data of modules beside the keys, the cluster's slot hints, scripts of old servers, and the times at
     which single hash fields expire (their master deletes them when the time has come).  Empty collections are passed
-    over.  Keys that have expired are returned like others.
+    over.  Keys that have expired are returned like others.  That no key comes twice in a database is for the caller to
+    see, who has them all (``loader.check_distinct``).
 
     ``bytes_read`` counts the bytes that were understood, ``finished`` is True after the last one, and ``unused`` then
     holds what came after it.  Errors are DamagedSnapshot without a path; afterwards every call raises the same error
@@ -331,68 +338,98 @@ class Decoder:
         source = self._source
         self.version = _read_magic((yield from source.take(9)))
         append = self._out.append
+        builders = _BUILDERS
+        from_bytes = int.from_bytes
         db = 0
-        seen_in: dict[int, set[bytes]] = {}
-        seen: set[bytes] = seen_in.setdefault(0, set())
-        seen_add = seen.add
-        count = 0
         expire: int | None = None
         while True:
-            # Fast: plain strings that lie in the buffer completely, with or without a time of expiry.
+            # Fast: strings, and collections that are one string, that lie in the buffer completely.  Whatever does not
+            # fit is left to the slow part below, which also finds the words for what is wrong.
             buf, pos = source.buf, source.pos
             end = len(buf)
             try:
                 while True:
                     opcode = buf[pos]
-                    if opcode == 0:
-                        size = buf[pos + 1]
+                    if opcode:
+                        if opcode == 0xFC and pos + 9 <= end:
+                            expire = _i64(buf, pos + 1)[0]
+                            pos += 9
+                            continue
+                        build = builders[opcode]
+                        if build is None:
+                            break
+                    size = buf[pos + 1]
+                    if size < 64:
+                        start = pos + 2
+                    elif size < 128:
+                        size = (size & 63) << 8 | buf[pos + 2]
+                        start = pos + 3
+                    else:
+                        break
+                    stop = start + size
+                    key = buf[start:stop]
+                    if opcode == _QUICKLIST2:
+                        # The number of nodes, and the kind of the first: a listpack.
+                        if buf[stop] != 1 or buf[stop + 1] != 2:
+                            break
+                        stop += 2
+                    size = buf[stop]
+                    if size < 64:
+                        stop += 1
+                        start = stop
+                        stop += size
+                        if stop > end:
+                            break
+                        value = buf[start:stop]
+                    elif size < 128:
+                        start = stop + 2
+                        stop = start + ((size & 63) << 8 | buf[stop + 1])
+                        if stop > end:
+                            break
+                        value = buf[start:stop]
+                    elif size == 0xC3:
+                        size = buf[stop + 1]
                         if size < 64:
-                            start = pos + 2
+                            stop += 2
                         elif size < 128:
-                            size = (size & 63) << 8 | buf[pos + 2]
-                            start = pos + 3
+                            size = (size & 63) << 8 | buf[stop + 2]
+                            stop += 3
+                        else:
+                            break
+                        full_size = buf[stop]
+                        if full_size < 64:
+                            start = stop + 1
+                        elif full_size < 128:
+                            full_size = (full_size & 63) << 8 | buf[stop + 1]
+                            start = stop + 2
                         else:
                             break
                         stop = start + size
-                        size = buf[stop]
-                        if size < 64:
-                            value_start = stop + 1
-                        elif size < 128:
-                            size = (size & 63) << 8 | buf[stop + 1]
-                            value_start = stop + 2
-                        elif size == 0xC0:
-                            value_start = stop + 1
-                            size = 1
-                        elif size == 0xC1:
-                            value_start = stop + 1
-                            size = 2
-                        elif size == 0xC2:
-                            value_start = stop + 1
-                            size = 4
-                        else:
+                        if stop > end or full_size > size * MAX_EXPANSION or not full_size:
                             break
-                        value_stop = value_start + size
-                        if value_stop > end:
+                        expanded = expand(buf[start:stop], full_size)
+                        if expanded is None or len(expanded) != full_size:
                             break
-                        value = buf[value_start:value_stop]
-                        if buf[stop] > 127:
-                            value = b"%d" % int.from_bytes(value, "little", signed=True)
-                        key = buf[start:stop]
-                        seen_add(key)
-                        count += 1
-                        if len(seen) != count:
-                            source.pos = pos
-                            raise Corrupt(f"key {key[:100]!r} comes twice in database {db}")
-                        append((db, key, value, expire))
-                        expire = None
-                        pos = value_stop
-                    elif opcode == 0xFC and pos + 9 <= end:
-                        expire = _i64(buf, pos + 1)[0]
-                        pos += 9
+                        value = expanded
+                    elif size < 0xC3 and size > 0xBF:
+                        start = stop + 1
+                        stop = start + (1 << (size & 3))
+                        if stop > end:
+                            break
+                        value = b"%d" % from_bytes(buf[start:stop], "little", signed=True)
                     else:
                         break
-            except IndexError:
+                    if not opcode:
+                        append((db, key, value, expire))
+                    elif collection := build(value):  # type: ignore[misc]
+                        append((db, key, collection, expire))
+                    expire = None
+                    pos = stop
+            except (IndexError, ValueError):
                 pass
+            except Corrupt:
+                source.pos = pos
+                raise
             source.pos = pos
             # Slow: one thing of any kind, however its bytes arrive.
             if pos == end:
@@ -410,17 +447,10 @@ class Decoder:
                 key = name
                 value = yield from read(source)
                 if value or type(value) in (bytes, Stream):
-                    seen_add(key)
-                    count += 1
-                    if len(seen) != count:
-                        raise Corrupt(f"key {key[:100]!r} comes twice in database {db}")
                     append((db, key, value, expire))
                 expire = None
             elif opcode == _OP_SELECTDB:
                 db = yield from source.length()
-                seen = seen_in.setdefault(db, set())
-                seen_add = seen.add
-                count = len(seen)
             elif opcode == _OP_EXPIRE_MS:
                 expire = _i64((yield from source.take(8)), 0)[0]
             elif opcode == _OP_EXPIRE:

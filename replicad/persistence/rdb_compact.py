@@ -8,8 +8,7 @@ with :class:`Corrupt`; it takes a complete container and never reads outside of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
-from struct import Struct
+from struct import Struct, unpack_from
 from struct import error as struct_error
 
 _u16 = Struct("<H").unpack_from
@@ -20,6 +19,8 @@ _i64 = Struct("<q").unpack_from
 
 #: Decimal texts of the 7-bit integers, by far the most frequent ones.
 _SMALL_TEXTS = tuple(b"%d" % number for number in range(128))
+#: Those of the 13-bit integers, by their bits.
+_MEDIUM_TEXTS = tuple(b"%d" % (number - 8192 if number >= 4096 else number) for number in range(8192))
 
 
 class Corrupt(Exception):
@@ -49,22 +50,35 @@ def read_listpack(data: bytes) -> list[bytes]:
         raise Corrupt("listpack has a wrong size or end")
     found: list[bytes] = []
     append = found.append
+    small, medium = _SMALL_TEXTS, _MEDIUM_TEXTS
     position = 6
-    while position < last:
+    while True:
         first = data[position]
         if first < 0x80:
-            append(_SMALL_TEXTS[first])
+            append(small[first])
             position += 2
             continue
         if first < 0xC0:
-            start = position + 1
-            stop = start + (first & 0x3F)
-            append(data[start:stop])
-        elif first < 0xE0:
-            number = (first & 0x1F) << 8 | data[position + 1]
-            stop = position + 2
-            append(b"%d" % (number - 8192 if number >= 4096 else number))
-        elif first < 0xF0:
+            stop = position + first - 0x7F
+            append(data[position + 1 : stop])
+            position = stop + 1
+            continue
+        if first < 0xE0:
+            append(medium[(first & 0x1F) << 8 | data[position + 1]])
+            position += 3
+            continue
+        if first == 0xF1:
+            append(b"%d" % _i16(data, position + 1)[0])
+            position += 4
+            continue
+        if first == 0xF2:
+            stop = position + 4
+            append(b"%d" % int.from_bytes(data[position + 1 : stop], "little", signed=True))
+            position = stop + 1
+            continue
+        if first == 0xFF:
+            break
+        if first < 0xF0:
             start = position + 2
             stop = start + ((first & 0x0F) << 8 | data[position + 1])
             append(data[start:stop])
@@ -72,12 +86,6 @@ def read_listpack(data: bytes) -> list[bytes]:
             start = position + 5
             stop = start + _u32(data, position + 1)[0]
             append(data[start:stop])
-        elif first == 0xF1:
-            stop = position + 3
-            append(b"%d" % _i16(data, position + 1)[0])
-        elif first == 0xF2:
-            stop = position + 4
-            append(b"%d" % int.from_bytes(data[position + 1 : stop], "little", signed=True))
         elif first == 0xF3:
             stop = position + 5
             append(b"%d" % _i32(data, position + 1)[0])
@@ -178,10 +186,11 @@ def read_intset(data: bytes) -> list[bytes]:
         raise Corrupt("intset has an unknown width")
     if len(data) != 8 + width * count:
         raise Corrupt("intset has a wrong size")
-    numbers = Struct(f"<{count}{letter}").unpack_from(data, 8)
-    if any(low >= high for low, high in pairwise(numbers)):
+    numbers = unpack_from(f"<{count}{letter}", data, 8)
+    if sorted(set(numbers)) != list(numbers):
         raise Corrupt("intset is not in order")
-    return [b"%d" % number for number in numbers]
+    texts: list[bytes] = (b"%d " * count % numbers).split()
+    return texts
 
 
 @_guarded

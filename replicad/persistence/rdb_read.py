@@ -290,10 +290,6 @@ def _pairs(elements: list[bytes]) -> dict[bytes, bytes]:
     return found
 
 
-def _to_list(elements: list[bytes]) -> deque[bytes]:
-    return deque(elements)
-
-
 def _to_set(elements: list[bytes]) -> set[bytes]:
     found = set(elements)
     if len(found) != len(elements):
@@ -302,7 +298,18 @@ def _to_set(elements: list[bytes]) -> set[bytes]:
 
 
 def _to_zset(elements: list[bytes]) -> SortedSet:
-    return SortedSet.from_scores({member: parse_score(text) for member, text in _pairs(elements).items()})
+    if len(elements) % 2:
+        raise Corrupt("container has an element without its partner")
+    try:
+        scores = dict(zip(elements[::2], map(float, elements[1::2]), strict=True))
+    except ValueError:
+        raise Corrupt("score is not a number") from None
+    # One sum tells for nearly all sets that no score is NaN; opposite infinities have that sum too.
+    if (total := sum(scores.values())) != total and any(score != score for score in scores.values()):
+        raise Corrupt("score is NaN")
+    if len(scores) * 2 != len(elements):
+        raise Corrupt("container has a field or member twice")
+    return SortedSet.from_scores(scores)
 
 
 def _to_hash_without_times(elements: list[bytes]) -> dict[bytes, bytes]:
@@ -314,9 +321,16 @@ def _to_hash_without_times(elements: list[bytes]) -> dict[bytes, bytes]:
     return found
 
 
-def _blob(
-    reader: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], Any], skipped: int = 0
-) -> Callable[[Source], Reader]:
+def _container(reader: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], Any]) -> Callable[[bytes], Any]:
+    """Make a function from a container's bytes to the collection that it holds."""
+
+    def decode(data: bytes) -> Any:
+        return build(reader(data))
+
+    return decode
+
+
+def _blob(decode: Callable[[bytes], Any], skipped: int = 0) -> Callable[[Source], Reader]:
     """Make a reader for a collection that is one container in one string, after ``skipped`` raw bytes."""
 
     def read(source: Source) -> Reader:
@@ -324,7 +338,7 @@ def _blob(
             yield from source.take(skipped)
         if (data := source.plain_string()) is None:
             data = yield from source.string()
-        return build(reader(data))
+        return decode(data)
 
     return read
 
@@ -508,6 +522,24 @@ def _estimate_read(stream: Stream, entry_id: StreamId) -> int | None:
     return 1 if entry_id == stream.first_id else None
 
 
+_listpack_hash_without_times = _container(read_listpack, _to_hash_without_times)
+
+#: The types whose value is one container in one string, to the function that makes the collection of it.
+CONTAINERS: dict[int, Callable[[bytes], Any]] = {
+    9: _container(read_zipmap, _pairs),
+    10: _container(read_ziplist, deque),
+    11: _container(read_intset, _to_set),
+    12: _container(read_ziplist, _to_zset),
+    13: _container(read_ziplist, _pairs),
+    16: _container(read_listpack, _pairs),
+    17: _container(read_listpack, _to_zset),
+    20: _container(read_listpack, _to_set),
+    23: _listpack_hash_without_times,
+}
+
+#: A node of a quicklist that is a listpack.
+read_list_node = _container(read_listpack, deque)
+
 #: Value type to its reader.
 READERS: dict[int, Callable[[Source], Reader]] = {
     0: _plain_string,
@@ -517,21 +549,13 @@ READERS: dict[int, Callable[[Source], Reader]] = {
     4: _plain_hash,
     5: _plain_zset,
     7: _module,
-    9: _blob(read_zipmap, _pairs),
-    10: _blob(read_ziplist, _to_list),
-    11: _blob(read_intset, _to_set),
-    12: _blob(read_ziplist, _to_zset),
-    13: _blob(read_ziplist, _pairs),
     14: _quicklist,
     15: _stream(1),
-    16: _blob(read_listpack, _pairs),
-    17: _blob(read_listpack, _to_zset),
     18: _quicklist2,
     19: _stream(2),
-    20: _blob(read_listpack, _to_set),
     21: _stream(3),
     22: _hash_with_times(0),
-    23: _blob(read_listpack, _to_hash_without_times),
     24: _hash_with_times(8),
-    25: _blob(read_listpack, _to_hash_without_times, skipped=8),
+    25: _blob(_listpack_hash_without_times, skipped=8),
+    **{kind: _blob(decode) for kind, decode in CONTAINERS.items()},
 }

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING
 
 from replicad.keyspace import SHARD_MASK
 from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
+from replicad.persistence.loader import check_distinct
 from replicad.persistence.rdb import Decoder
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Image:
             self._decoder.close()
             if self._decoder.unused:
                 raise DamagedSnapshot("", self._decoder.bytes_read, "there are bytes behind its end")
+            check_distinct(self.databases, self.keys)
         except DamagedSnapshot as error:
             self._done(error)
             return

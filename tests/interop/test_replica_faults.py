@@ -161,6 +161,7 @@ class Faults(SynchronousTestCase):
         whole = image(a="1" * 1000, b="2")
         failed = "Failed trying to load the MASTER synchronization DB: "
         foreign = b"".join(Encoder().encode([(77, b"k", b"v", None)], SnapshotInfo()))
+        double = b"".join(Encoder().encode([(0, b"k", b"v", None), (0, b"k", b"w", None)], SnapshotInfo()))
         bad: list[tuple[Script, str]] = []
         for document, text in (
             (whole[:-8] + b"12345678", failed),
@@ -169,6 +170,7 @@ class Faults(SynchronousTestCase):
             (whole + b"more", "there are bytes behind its end"),
             (b"", failed),
             (foreign, "it holds database 77, this server has 16 databases"),
+            (double, "a key comes twice in a database"),
         ):
 
             def script(session: Session, document: bytes = document) -> None:

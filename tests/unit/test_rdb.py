@@ -12,8 +12,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
+from replicad.persistence.lzf import compress
 from replicad.persistence.rdb import Decoder, Encoder, required_version
-from replicad.persistence.rdb_compact import listpack_integer
+from replicad.persistence.rdb_compact import listpack_integer, listpack_string, write_listpack
+from replicad.persistence.rdb_write import encode_length, encode_string
 from replicad.values import Entry, Group, ModuleValue, SortedSet, Stream, StreamId, type_name
 
 from .test_rdb_payloads import full_stream, zset
@@ -378,17 +380,33 @@ class DecoderTest(SynchronousTestCase):
                 break
         self.assertEqual(decoder.info, INFO)
 
-    def test_duplicates(self) -> None:
-        """The same key twice in a database is refused, wherever the two stand."""
-        for body in (
-            "00 0161 0131 00 0161 0132",
-            "00 0161 0131 01 0161 01 0132",
-            "01 0161 01 0132 00 0161 0131",
-            "00 0161 0131 fe01 00 0161 0131 fe00 00 0161 0131",
+    def test_compact_values(self) -> None:
+        """Values that are one string, compressed or not, whole in a piece or cut anywhere; empty ones are left out."""
+        listpack = write_listpack(map(listpack_string, (b"f", b"1", b"gg", b"-3000")), 4)
+        packed = compress(listpack + bytes(40), 50)
+        assert packed is not None
+        lzf_string = b"\xc3" + encode_length(len(packed)) + encode_length(len(listpack) + 40) + packed
+        for body, value in (
+            (b"\x10\x01k" + encode_string(listpack), {b"f": b"1", b"gg": b"-3000"}),
+            (b"\x11\x01k" + encode_string(listpack), zset(f=1.0, gg=-3000.0)),
+            (b"\x12\x01k\x01\x02" + encode_string(listpack), deque([b"f", b"1", b"gg", b"-3000"])),
+            (b"\x12\x01k\x01\x01" + encode_string(b"plain"), deque([b"plain"])),
+            (b"\x12\x01k\x02\x02" + encode_string(listpack) * 1 + b"\x01\x01x", deque([b"f", b"1", b"gg", b"-3000", b"x"])),
+            (b"\x14\x01k" + encode_string(listpack), {b"f", b"1", b"gg", b"-3000"}),
+            (b"\x0b\x01k\x0c" + bytes.fromhex("02000000 02000000 feff 0100"), {b"-2", b"1"}),
+            (b"\x00\x01k" + lzf_string, listpack + bytes(40)),
+            (b"\x10\x01k" + encode_string(write_listpack((), 0)), None),
         ):
-            damage = self.assertRaises(DamagedSnapshot, decode, hand_made(body))
-            self.assertIn("key b'a' comes twice in database 0", str(damage))
-        self.assertEqual(len(decode(hand_made("00 0161 0131 fe01 00 0161 0131"))), 2)
+            document = hand_made((body + b"\xfc\x05\0\0\0\0\0\0\0\0\x01z\x01y").hex())
+            expected = [] if value is None else [(0, b"k", value, None)]
+            self.assertEqual(decode(document), [*expected, (0, b"z", b"y", 5)])
+            for cut in range(len(document)):
+                decoder = Decoder()
+                found = decoder.feed(document[:cut]) + decoder.feed(document[cut:])
+                self.assertEqual(found, [*expected, (0, b"z", b"y", 5)])
+        for cut in range(1, len(packed)):
+            broken = b"\x00\x01k\xc3" + encode_length(len(packed) - cut) + encode_length(len(listpack) + 40) + packed[cut:]
+            self.assertRaises(DamagedSnapshot, decode, hand_made(broken.hex()))
 
     def test_impossible_lengths(self) -> None:
         """A length that nothing can have is refused at once; a large one is waited for, without room being made."""
