@@ -74,7 +74,9 @@ class Bitmaps(TwoHeadedTestCase):
             "BITPOS l 0", "BITPOS l 2", "BITPOS l 0 x", f"BITPOS k 1 {SMALL} {BIG}", f"BITPOS k 0 {SMALL} {BIG} BIT",
             f"BITPOS k 0 {BIG}", f"BITPOS k 0 {BIG} {BIG}", f"BITPOS k 0 {SMALL} {SMALL}",
         )  # fmt: skip
-        for value in (b"", b"\xff\xff\xff", b"\0\0\0", b"\xff\xf0\x00", b"\x00\xff\xf0", b"\x00\x00\x01", b"\xff\xff\xfe\xff"):
+        for value in (
+            b"", b"\xff\xff\xff", b"\0\0\0", b"\xff\xf0\x00", b"\x00\xff\xf0", b"\x00\x00\x01", b"\xff\xff\xfe\xff",
+        ):
             self.do("SET", "b", value)
             for bit in (0, 1):
                 self.do("BITPOS", "b", bit)
@@ -134,8 +136,10 @@ class Bitmaps(TwoHeadedTestCase):
             "BITFIELD", "BITFIELD k", "BITFIELD_RO", "BITFIELD_RO k", "BITFIELD k SET i8 0 10 INCRBY u8 4 1 GET i4 0",
             "GET k", "BITFIELD k GET", "BITFIELD k GET u8", "BITFIELD k SET u8 0", "BITFIELD k INCRBY u8 0",
             "BITFIELD k OVERFLOW", "BITFIELD k OVERFLOW FOO", "BITFIELD k FOO u8 0 1", "BITFIELD k GET u0 0",
-            "BITFIELD k GET u64 0", "BITFIELD k GET i64 0", "BITFIELD k GET i65 0", "BITFIELD k GET u63 3", "BITFIELD k GET 8 0",
-            "BITFIELD k GET U8 0", "BITFIELD k GET I8 0", "BITFIELD k GET u 0", "BITFIELD k GET u-1 0", "BITFIELD k GET u8x 0",
+            "BITFIELD k GET u64 0", "BITFIELD k GET i64 0", "BITFIELD k GET i65 0", "BITFIELD k GET u63 3",
+            "BITFIELD k GET 8 0",
+            "BITFIELD k GET U8 0", "BITFIELD k GET I8 0", "BITFIELD k GET u 0", "BITFIELD k GET u-1 0",
+            "BITFIELD k GET u8x 0",
             "BITFIELD k GET u8 x", "BITFIELD k GET u8 -1", "BITFIELD k GET u8 #", "BITFIELD k GET u8 #-1",
             "BITFIELD k GET u8 #x", "BITFIELD k GET u8 #1", "BITFIELD k GET u9 #1", f"BITFIELD k GET u8 #{BIG}",
             f"BITFIELD k GET u16 #{BIG}", "BITFIELD k GET u4 #4611686018427387904", f"BITFIELD k GET u8 {BIG}",
@@ -143,7 +147,8 @@ class Bitmaps(TwoHeadedTestCase):
             "BITFIELD k INCRBY u8 0 x", "BITFIELD k SET u8 0 1 GET u8 x", "GET k", "BITFIELD k SET u8 0 1 FOO", "GET k",
             f"BITFIELD k SET u8 0 {BIG}9", "bitfield k get u8 0 overflow sat set u8 0 300 get u8 0",
             "BITFIELD k GET u8 100 SET u8 8 7 GET u8 8", "STRLEN k", "BITFIELD new GET u8 0", "EXISTS new",
-            "BITFIELD new OVERFLOW SAT", "BITFIELD new SET u8 100 0", "STRLEN new", "BITFIELD new INCRBY u3 110 0", "STRLEN new",
+            "BITFIELD new OVERFLOW SAT", "BITFIELD new SET u8 100 0", "STRLEN new",
+            "BITFIELD new INCRBY u3 110 0", "STRLEN new",
             "BITFIELD new SET i64 160 -1 GET u8 800", "STRLEN new", "GET new", "SET t 0 EX 100", "BITFIELD t SET u8 0 65",
             "GET t", "TTL t", "RPUSH l a", "BITFIELD l", "BITFIELD l GET u8 0", "BITFIELD l SET u8 0 1",
             "BITFIELD l OVERFLOW SAT", "BITFIELD l GET u8 x", "BITFIELD l FOO",
