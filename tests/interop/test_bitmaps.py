@@ -24,13 +24,13 @@ class Bitmaps(TwoHeadedTestCase):
 
     def test_bits(self) -> None:
         self.do_all(
-            "SETBIT", "SETBIT k", "SETBIT k 1", "SETBIT k 1 1 1", "GETBIT", "GETBIT k", "GETBIT k 1 2",
-            "SETBIT k 7 1", "GET k", "SETBIT k 7 1", "SETBIT k 7 0", "SETBIT k 0 1", "GET k", "GETBIT k 0", "GETBIT k 1",
-            "GETBIT k 8", "GETBIT missing 0", "GETBIT k 4294967295", "SETBIT k 23 0", "STRLEN k", "SETBIT new 16 0",
-            "GET new", "SETBIT k 100000 1", "BITCOUNT k", "STRLEN k", "SETBIT k 100001 1", "SETBIT k 90000 1",
-            "RPUSH l a", "SETBIT l 0 1", "SETBIT l x 2", "SETBIT l 0 2", "GETBIT l 0", "GETBIT l x",
-            "SET n 12345", "SETBIT n 6 1", "GET n", "GETBIT n 3", "SET e v EX 100", "SETBIT e 5 1",
-            "TTL e", "SET e v PXAT 1", "SETBIT e 5 1", "GET e", "TTL e",
+            "SETBIT", "SETBIT k", "SETBIT k 1", "SETBIT k 1 1 1", "GETBIT", "GETBIT k", "GETBIT k 1 2", "SETBIT k 7 1",
+            "GET k", "SETBIT k 7 1", "SETBIT k 7 0", "SETBIT k 0 1", "GET k", "GETBIT k 0", "GETBIT k 1", "GETBIT k 8",
+            "GETBIT missing 0", "GETBIT k 4294967295", "SETBIT k 23 0", "STRLEN k", "SETBIT new 16 0", "GET new",
+            "SETBIT k 100000 1", "BITCOUNT k", "STRLEN k", "SETBIT k 100001 1", "SETBIT k 90000 1", "RPUSH l a",
+            "SETBIT l 0 1", "SETBIT l x 2", "SETBIT l 0 2", "GETBIT l 0", "GETBIT l x", "SET n 12345", "SETBIT n 6 1",
+            "GET n", "GETBIT n 3", "SET e v EX 100", "SETBIT e 5 1", "TTL e", "SET e v PXAT 1", "SETBIT e 5 1",
+            "GET e", "TTL e",
         )  # fmt: skip
         for text in ODD:
             self.do("SETBIT", "k", text, "1")
@@ -75,7 +75,13 @@ class Bitmaps(TwoHeadedTestCase):
             f"BITPOS k 0 {BIG}", f"BITPOS k 0 {BIG} {BIG}", f"BITPOS k 0 {SMALL} {SMALL}",
         )  # fmt: skip
         for value in (
-            b"", b"\xff\xff\xff", b"\0\0\0", b"\xff\xf0\x00", b"\x00\xff\xf0", b"\x00\x00\x01", b"\xff\xff\xfe\xff",
+            b"",
+            b"\xff\xff\xff",
+            b"\0\0\0",
+            b"\xff\xf0\x00",
+            b"\x00\xff\xf0",
+            b"\x00\x00\x01",
+            b"\xff\xff\xfe\xff",
         ):
             self.do("SET", "b", value)
             for bit in (0, 1):
@@ -113,12 +119,12 @@ class Bitmaps(TwoHeadedTestCase):
 
     def test_combine(self) -> None:
         self.do_all(
-            "BITOP", "BITOP AND", "BITOP AND d", "BITOP FOO d k", "BITOP NOT d k l", "BITOP not d missing", "RPUSH l a",
-            "BITOP AND d l", "BITOP AND d missing l", "BITOP NOT d l", "BITOP FOO d l", "SET a foobar", "SET b abc EX 100",
-            "BITOP AND d a b", "GET d", "BITOP OR d a b", "GET d", "BITOP xor d a b", "GET d", "BITOP NOT d a", "GET d",
-            "BITOP AND d a", "GET d", "BITOP AND d a missing", "GET d", "BITOP OR l a", "TYPE l", "BITOP OR b b", "TTL b",
-            "BITOP XOR a a a", "GET a", "BITOP AND d missing", "EXISTS d", "BITOP AND d missing", "SET n 12", "SET m 345",
-            "BITOP OR d n m", "GET d",
+            "BITOP", "BITOP AND", "BITOP AND d", "BITOP FOO d k", "BITOP NOT d k l", "BITOP not d missing",
+            "RPUSH l a", "BITOP AND d l", "BITOP AND d missing l", "BITOP NOT d l", "BITOP FOO d l", "SET a foobar",
+            "SET b abc EX 100", "BITOP AND d a b", "GET d", "BITOP OR d a b", "GET d", "BITOP xor d a b", "GET d",
+            "BITOP NOT d a", "GET d", "BITOP AND d a", "GET d", "BITOP AND d a missing", "GET d", "BITOP OR l a",
+            "TYPE l", "BITOP OR b b", "TTL b", "BITOP XOR a a a", "GET a", "BITOP AND d missing", "EXISTS d",
+            "BITOP AND d missing", "SET n 12", "SET m 345", "BITOP OR d n m", "GET d",
         )  # fmt: skip
         self.do("SET", "e", "")
         self.do_all("BITOP NOT m e", "EXISTS m", "BITOP OR e e e", "EXISTS e")
@@ -137,25 +143,24 @@ class Bitmaps(TwoHeadedTestCase):
             "GET k", "BITFIELD k GET", "BITFIELD k GET u8", "BITFIELD k SET u8 0", "BITFIELD k INCRBY u8 0",
             "BITFIELD k OVERFLOW", "BITFIELD k OVERFLOW FOO", "BITFIELD k FOO u8 0 1", "BITFIELD k GET u0 0",
             "BITFIELD k GET u64 0", "BITFIELD k GET i64 0", "BITFIELD k GET i65 0", "BITFIELD k GET u63 3",
-            "BITFIELD k GET 8 0",
-            "BITFIELD k GET U8 0", "BITFIELD k GET I8 0", "BITFIELD k GET u 0", "BITFIELD k GET u-1 0",
-            "BITFIELD k GET u8x 0",
-            "BITFIELD k GET u8 x", "BITFIELD k GET u8 -1", "BITFIELD k GET u8 #", "BITFIELD k GET u8 #-1",
-            "BITFIELD k GET u8 #x", "BITFIELD k GET u8 #1", "BITFIELD k GET u9 #1", f"BITFIELD k GET u8 #{BIG}",
-            f"BITFIELD k GET u16 #{BIG}", "BITFIELD k GET u4 #4611686018427387904", f"BITFIELD k GET u8 {BIG}",
-            "BITFIELD k GET u8 4294967295", "BITFIELD k GET u8 4294967296", "BITFIELD k SET u8 0 x",
-            "BITFIELD k INCRBY u8 0 x", "BITFIELD k SET u8 0 1 GET u8 x", "GET k", "BITFIELD k SET u8 0 1 FOO", "GET k",
+            "BITFIELD k GET 8 0", "BITFIELD k GET U8 0", "BITFIELD k GET I8 0", "BITFIELD k GET u 0",
+            "BITFIELD k GET u-1 0", "BITFIELD k GET u8x 0", "BITFIELD k GET u8 x", "BITFIELD k GET u8 -1",
+            "BITFIELD k GET u8 #", "BITFIELD k GET u8 #-1", "BITFIELD k GET u8 #x", "BITFIELD k GET u8 #1",
+            "BITFIELD k GET u9 #1", f"BITFIELD k GET u8 #{BIG}", f"BITFIELD k GET u16 #{BIG}",
+            "BITFIELD k GET u4 #4611686018427387904", f"BITFIELD k GET u8 {BIG}", "BITFIELD k GET u8 4294967295",
+            "BITFIELD k GET u8 4294967296", "BITFIELD k SET u8 0 x", "BITFIELD k INCRBY u8 0 x",
+            "BITFIELD k SET u8 0 1 GET u8 x", "GET k", "BITFIELD k SET u8 0 1 FOO", "GET k",
             f"BITFIELD k SET u8 0 {BIG}9", "bitfield k get u8 0 overflow sat set u8 0 300 get u8 0",
             "BITFIELD k GET u8 100 SET u8 8 7 GET u8 8", "STRLEN k", "BITFIELD new GET u8 0", "EXISTS new",
-            "BITFIELD new OVERFLOW SAT", "BITFIELD new SET u8 100 0", "STRLEN new",
-            "BITFIELD new INCRBY u3 110 0", "STRLEN new",
-            "BITFIELD new SET i64 160 -1 GET u8 800", "STRLEN new", "GET new", "SET t 0 EX 100", "BITFIELD t SET u8 0 65",
-            "GET t", "TTL t", "RPUSH l a", "BITFIELD l", "BITFIELD l GET u8 0", "BITFIELD l SET u8 0 1",
-            "BITFIELD l OVERFLOW SAT", "BITFIELD l GET u8 x", "BITFIELD l FOO",
+            "BITFIELD new OVERFLOW SAT", "BITFIELD new SET u8 100 0", "STRLEN new", "BITFIELD new INCRBY u3 110 0",
+            "STRLEN new", "BITFIELD new SET i64 160 -1 GET u8 800", "STRLEN new", "GET new", "SET t 0 EX 100",
+            "BITFIELD t SET u8 0 65", "GET t", "TTL t", "RPUSH l a", "BITFIELD l", "BITFIELD l GET u8 0",
+            "BITFIELD l SET u8 0 1", "BITFIELD l OVERFLOW SAT", "BITFIELD l GET u8 x", "BITFIELD l FOO",
             "BITFIELD_RO k GET u8 0", "BITFIELD_RO k GET u8 0 GET i3 #3 get u8 0", "BITFIELD_RO k SET u8 0 1",
-            "BITFIELD_RO k SET u8 0 x", "BITFIELD_RO k SET u8 x 1", "BITFIELD_RO k SET u99 0 1", "BITFIELD_RO k SET u8",
-            "BITFIELD_RO k GET u8 0 INCRBY u8 0 1", "BITFIELD_RO k OVERFLOW SAT", "BITFIELD_RO l GET u8 0",
-            "BITFIELD_RO missing GET u8 0", "BITFIELD_RO k SET u8 0 1 GET u8 x", "BITFIELD_RO l SET u8 0 1",
+            "BITFIELD_RO k SET u8 0 x", "BITFIELD_RO k SET u8 x 1", "BITFIELD_RO k SET u99 0 1",
+            "BITFIELD_RO k SET u8", "BITFIELD_RO k GET u8 0 INCRBY u8 0 1", "BITFIELD_RO k OVERFLOW SAT",
+            "BITFIELD_RO l GET u8 0", "BITFIELD_RO missing GET u8 0", "BITFIELD_RO k SET u8 0 1 GET u8 x",
+            "BITFIELD_RO l SET u8 0 1",
         )  # fmt: skip
         self.same_digest()
 
@@ -175,8 +180,9 @@ class Bitmaps(TwoHeadedTestCase):
     def test_failing_fields(self) -> None:
         """A string that is too short grows although all fields fail."""
         self.do_all(
-            "BITFIELD n OVERFLOW FAIL INCRBY u8 0 256", "STRLEN n", "BITFIELD n OVERFLOW FAIL INCRBY u8 80 256 SET u8 88 -1",
-            "STRLEN n", "BITFIELD n OVERFLOW FAIL SET u8 0 300 OVERFLOW WRAP SET u8 0 300", "GET n",
+            "BITFIELD n OVERFLOW FAIL INCRBY u8 0 256", "STRLEN n",
+            "BITFIELD n OVERFLOW FAIL INCRBY u8 80 256 SET u8 88 -1", "STRLEN n",
+            "BITFIELD n OVERFLOW FAIL SET u8 0 300 OVERFLOW WRAP SET u8 0 300", "GET n",
             "BITFIELD n OVERFLOW FAIL SET u8 400 300 GET u8 400", "STRLEN n",
         )  # fmt: skip
         self.same_digest()
