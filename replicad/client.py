@@ -52,6 +52,8 @@ class ClientConnection(Protocol):
         self._taken_over: Any = None
         self._fd = -1
         self._held: list[bytes] = []
+        self._behind = 0  #: bytes of the commands that came while the client was blocked or paused
+        self._broken: ProtocolError | None = None  #: what to say when the commands before it have been executed
 
     # -- Twisted's side
 
@@ -77,9 +79,10 @@ class ClientConnection(Protocol):
             return
         client = self.client
         self.server.net_input += len(data)
-        if client.closing or self._lost:
+        if client.closing or self._lost or self._broken is not None:
             return
         client.last_interaction = time.monotonic()
+        incomplete = self.reader.pending
         try:
             commands = self.reader.feed(data)
         except ProtocolError as error:
@@ -96,9 +99,10 @@ class ClientConnection(Protocol):
                     return
         else:
             client.queue.extend(commands)
+            self._behind += incomplete + len(data) - self.reader.pending
         if self.reader.restricted:
             self._lift_restriction()
-        if self.reader.pending > self.server.query_buffer_limit:
+        if self.reader.pending + self._behind > self.server.query_buffer_limit:
             self.server.log.warning(
                 f"Closing client that reached max query buffer length: {self.server.describe(client)}"
             )
@@ -132,6 +136,14 @@ class ClientConnection(Protocol):
                 return
 
     def _protocol_error(self, error: ProtocolError) -> None:
+        """Tell the client and close; later when it is blocked, and silently when it wanted to go anyway."""
+        client = self.client
+        if client.closing:
+            self.close()
+            return
+        if client.blocked is not None or client.paused or client.queue:
+            self._broken = error
+            return
         self.server.log.verbose(
             f"Protocol error ({error.text.decode('latin-1')}) from client: {self.server.describe(self.client)}"
         )
@@ -226,11 +238,7 @@ class ClientConnection(Protocol):
         else:
             self._soft_since = 0.0
         if over:
-            self.server.log.warning(
-                f"Client {self.server.describe(self.client)} scheduled to be closed ASAP for overcoming of output "
-                "buffer limits."
-            )
-            self.abort()
+            self.server.cut_off(self.client)
 
     def check_soft_limit(self) -> None:
         """Called once a second for clients with a queue."""
@@ -259,7 +267,7 @@ class ClientConnection(Protocol):
             self.transport.abortConnection()
 
     def resume(self) -> None:
-        if (self.client.queue or self.client.closing) and not self._resuming:
+        if (self.client.queue or self.client.closing or self._broken is not None) and not self._resuming:
             self._resuming = True
             self.server.call_later(0, self._go_on)
 
@@ -274,7 +282,10 @@ class ClientConnection(Protocol):
             out = run(client, waiting)
             if out:
                 self.write(out)
-        if client.closing:
+            self._behind = self._behind * len(client.queue) // len(waiting)
+        if self._broken is not None:
+            self._protocol_error(self._broken)
+        elif client.closing:
             self.close()
 
     def take_over(self, receive: Any) -> None:

@@ -46,6 +46,9 @@ _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 #: The first line of a bulk string by its length.
 _HEADS_COUNT = 1024
 _HEADS = [b"$%d\r\n" % length for length in range(_HEADS_COUNT)]
+#: Large replies of one batch are handed to the connection when they come to so many bytes: a read of 64 KB can ask for
+#: gigabytes, and only what the connection holds is counted against client-output-buffer-limit.
+_MOST_HELD = 1 << 20
 
 _PASS = object()
 _HOLD = object()
@@ -66,7 +69,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
     cmd: Command | None = None
     # calls and time (nanoseconds; INFO divides) are added up for a row of equal commands, which saves 60 ns a command
     counted: Command | None = None
-    count = since = 0
+    count = since = large = 0
     started = perf_counter_ns()
     for argv in queue:
         cmd = _lookup_exact(argv[0])
@@ -133,13 +136,20 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                 out += (_HEADS[len(reply)], reply, b"\r\n")
             else:
                 append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+                large += len(reply)
+                if large > _MOST_HELD:
+                    large = hand_over(client, out)
         elif kind is int:
             append(b":%d\r\n" % reply)
         elif reply is BLOCKED:
             client.queue.extend(queue)
             break
         elif reply is not NO_REPLY:
-            append(encode(reply, client.resp))
+            encoded = encode(reply, client.resp)
+            append(encoded)
+            large += len(encoded)
+            if large > _MOST_HELD:
+                large = hand_over(client, out)
         if client.closing:
             break
     if counted is not None:
@@ -152,6 +162,14 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
     if cmd is not None:
         client.last_command = cmd
     return b"".join(out) if len(out) != 1 else out[0]
+
+
+def hand_over(client: Client, out: list[bytes]) -> int:
+    """Send the replies collected so far, which may close the client by its output limit; returns 0, what is held now."""
+    client.connection.write(b"".join(out))
+    client.connection.flush()
+    out.clear()
+    return 0
 
 
 def reject(client: Client, cmd: Command | None, error: ReplyError) -> ReplyError:

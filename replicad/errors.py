@@ -40,6 +40,11 @@ def clean(text: bytes) -> bytes:
     return text.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
+def c_string(text: bytes) -> bytes:
+    """``text`` up to its first zero byte: what C's formats, and so Redis's errors, show of it."""
+    return text.partition(b"\0")[0]
+
+
 SYNTAX = err("syntax error")
 NOT_INTEGER = err("value is not an integer or out of range")
 NOT_FLOAT = err("value is not a valid float")
@@ -88,13 +93,13 @@ def unknown_command(argv: list[bytes]) -> ReplyError:
     for arg in argv[1:]:
         if len(shown) >= 128:
             break
-        shown += b"'%b' " % arg[: 128 - len(shown)]
-    return err(clean(b"unknown command '%b', with args beginning with: %b" % (argv[0][:128], shown)))
+        shown += b"'%b' " % c_string(arg)[: 128 - len(shown)]
+    return err(clean(b"unknown command '%b', with args beginning with: %b" % (c_string(argv[0])[:128], shown)))
 
 
 def unknown_subcommand(container: bytes, given: bytes) -> ReplyError:
     """Redis's reply to an unknown subcommand of ``container`` (upper case)."""
-    return err(clean(b"unknown subcommand '%b'. Try %b HELP." % (given[:128], container)))
+    return err(clean(b"unknown subcommand '%b'. Try %b HELP." % (c_string(given)[:128], container)))
 
 PROTECTED_MODE = (
     b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default "

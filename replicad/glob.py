@@ -7,10 +7,11 @@ quantifiers where that keeps a pattern like ``a*a*a*a*b`` from taking exponentia
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 _MAX_CACHED = 256
+_LONGEST_CACHED = 4096
 
 
 def match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
@@ -21,9 +22,15 @@ def match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
     """
     if not text:
         return not pattern
-    if len(pattern) > 4096:
+    if len(pattern) > _LONGEST_CACHED:
         return bool(_compile.__wrapped__(pattern, nocase)(text))
     return _compile(pattern, nocase)(text)
+
+
+def matching(pattern: bytes, texts: Iterable[bytes]) -> list[bytes]:
+    """Those of ``texts`` that match; the pattern is looked up, or compiled when it is too long to be kept, only once."""
+    found = (_compile if len(pattern) <= _LONGEST_CACHED else _compile.__wrapped__)(pattern, False)
+    return [text for text in texts if (found(text) if text else not pattern)]
 
 
 def matcher(pattern: bytes) -> Callable[[bytes], bool]:

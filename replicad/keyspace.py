@@ -275,8 +275,11 @@ class Database:
         shard = self.shards[hash(key) & SHARD_MASK]
         old = shard.get(key)
         if old is not None:
-            if self.deadlines.count:
-                self.deadlines.discard(key)
+            if self.deadlines.count and self.deadlines.get(key) is not None:
+                if self._expired(key) and self.expire is not None:
+                    old = b""  # deleted, and the replicas are told, before the new value comes
+                else:
+                    self.deadlines.discard(key)
             if type(old) is not bytes and _weight(old) > LARGE:
                 self.trash.throw(old)
         shard[key] = value

@@ -200,6 +200,13 @@ class Server(Service):
         limits: dict[str, tuple[int, int, int]] = self.settings["client-output-buffer-limit"]
         return limits[kind]
 
+    def cut_off(self, client: Client) -> None:
+        """Close a client that overcame its output limit."""
+        self.log.warning(
+            f"Client {self.describe(client)} scheduled to be closed ASAP for overcoming of output buffer limits."
+        )
+        client.connection.abort()
+
     # -- keyspace hooks
 
     def _touched(self, db: Database, key: bytes) -> None:

@@ -29,6 +29,9 @@ class Connection(Protocol):
     def write(self, data: bytes) -> None:
         """Send ``data`` behind everything sent before; never blocks."""
 
+    def flush(self) -> None:
+        """Send now what ``write`` keeps back until the end of the turn."""
+
     def close(self) -> None:
         """Send what is queued, then close."""
 
@@ -49,6 +52,9 @@ class _Nowhere:
     queued = 0
 
     def write(self, data: bytes) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
     def close(self) -> None:

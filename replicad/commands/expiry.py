@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer
-from replicad.errors import clean, err
+from replicad.errors import c_string, clean, err
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -23,7 +23,7 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     for arg in argv[3:]:
         word = arg.upper()
         if word not in (b"NX", b"XX", b"GT", b"LT"):
-            raise err(clean(b"Unsupported option " + arg))
+            raise err(clean(b"Unsupported option " + c_string(arg)))
         words.add(word)
     if b"NX" in words and len(words) > 1:
         raise err("NX and XX, GT or LT options at the same time are not compatible")

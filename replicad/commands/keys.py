@@ -12,7 +12,7 @@ from replicad.command import command
 from replicad.commands.arguments import integer
 from replicad.commands.scanning import scan_cursor, scan_options
 from replicad.errors import DB_OUT_OF_RANGE, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, err
-from replicad.glob import match as glob_match
+from replicad.glob import matching
 from replicad.resp import OK, Simple
 from replicad.values import copy_value, type_name
 
@@ -192,7 +192,7 @@ def keys(client: Client, argv: list[bytes]) -> tuple[bytes, ...]:
     pattern = argv[1]
     if pattern == b"*":
         return tuple(client.db.keys())
-    return tuple([key for key in client.db.keys() if glob_match(pattern, key)])
+    return tuple(matching(pattern, client.db.keys()))
 
 
 @command(b"SCAN", -2, "readonly", group="generic", since="2.8.0")
@@ -206,7 +206,7 @@ def scan(client: Client, argv: list[bytes]) -> list[Any]:
     db = client.db
     cursor, found = db.scan(cursor, count)
     if pattern is not None:
-        found = [key for key in found if glob_match(pattern, key)]
+        found = matching(pattern, found)
     if kind is not None:
         found = [key for key in found if type_name(db.peek(key)).lower() == kind]
     return [b"%d" % cursor, tuple(found)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.help import help_of
 from replicad.errors import err, unknown_subcommand
-from replicad.glob import match
+from replicad.glob import matching
 from replicad.resp import Push, Replies
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _names(registry: Subscribers, argv: list[bytes]) -> Any:
     if len(argv) == 2:
         return tuple(registry)
     pattern = argv[2]
-    return tuple([name for name in registry if match(pattern, name)])
+    return tuple(matching(pattern, registry))
 
 
 def _listeners(registry: Subscribers, argv: list[bytes]) -> list[Any]:

@@ -26,12 +26,15 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from replicad.errors import OUT_OF_RANGE
 from replicad.keyspace import LARGE, Trash
 
 #: Up to this many members a collection is walked, above it gets an index.
 SMALL = 512
 #: All indexes together hold at most this many members; the one that rested longest goes first.
 MOST_INDEXED = 8_000_000
+#: More members than these, with repetitions, are not handed out in one reply: Redis tries, whatever the time and memory.
+MOST_REPEATED = 1_000_000
 #: An index that nobody asked for so long is dropped.
 REST_MS = 30_000
 
@@ -112,7 +115,12 @@ def pick(collection: Collection, now_ms: int, trash: Trash) -> bytes:
 
 
 def pick_again(collection: Collection, count: int, now_ms: int, trash: Trash) -> list[bytes]:
-    """``count`` members, each chosen from all of them: the same one may come several times."""
+    """``count`` members, each chosen from all of them: the same one may come several times.
+
+    Raises OUT_OF_RANGE for more than ``MOST_REPEATED``.
+    """
+    if count > MOST_REPEATED:
+        raise OUT_OF_RANGE
     if len(collection) <= SMALL:
         return random.choices(list(collection), k=count)
     index = _index(collection, now_ms, trash)

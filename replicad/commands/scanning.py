@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from replicad.commands.arguments import integer
 from replicad.errors import SYNTAX, err
-from replicad.glob import match as glob_match
+from replicad.glob import matching
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -56,6 +56,7 @@ _FALLBACK_STEPS = 64
 
 def scan_cursor(text: bytes) -> int:
     """The cursor of a scan command, an unsigned 64-bit number; raises ``ERR invalid cursor``."""
+    text = text.partition(b"\0")[0]  # Redis reads it as a C string
     found = _CURSOR.fullmatch(text) if len(text) < 64 else None
     if found is None or (found[1] and not found[2]):
         raise INVALID_CURSOR
@@ -163,5 +164,5 @@ def scan_collection(client: Client, members: Collection[bytes], cursor: int, arg
     pattern, count, _ = scan_options(argv, 3)
     cursor, found = _step(client, members, cursor, min(count, _PLACE_MASK >> 1))
     if pattern is not None:
-        found = [member for member in found if glob_match(pattern, member)]
+        found = matching(pattern, found)
     return b"%d" % cursor, found

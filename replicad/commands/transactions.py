@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
 from replicad.errors import EXEC_ABORT, err
-from replicad.resp import NO_REPLY, NULL_ARRAY, OK, Wire, encode
+from replicad.resp import NO_REPLY, NULL_ARRAY, OK, Replies, Wire, encode
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -23,6 +23,8 @@ _NESTED = err("MULTI calls can not be nested")
 _NO_MULTI_EXEC = err("EXEC without MULTI")
 _NO_MULTI_DISCARD = err("DISCARD without MULTI")
 _WATCH_INSIDE = err("WATCH inside MULTI is not allowed")
+#: From so many bytes on dispatch is told that the reply is a large one.
+_LARGE_REPLY = 1 << 16
 
 
 @command(b"MULTI", arity=1, flags="noscript loading stale fast allow_busy", group="transactions", since="1.2.0")
@@ -71,19 +73,27 @@ def exec_(client: Client, argv: list[bytes]) -> Any:
     replies = [b"*%d\r\n" % len(queued)]
     propagation = server.propagation
     dirty = server.dirty
+    size = 0
+    most = server.output_limit(client)[0]
     propagation.enter()
     client.in_exec = True
     try:
         for cmd, queued_argv in queued:
             reply = server.call(client, cmd, queued_argv)
-            if reply is not NO_REPLY:
-                replies.append(encode(reply, client.resp))
+            if reply is not NO_REPLY and not client.closing:
+                encoded = encode(reply, client.resp)
+                replies.append(encoded)
+                size += len(encoded)
+                if 0 < most < size:  # the rest is executed all the same, for nobody
+                    server.cut_off(client)
+                    replies.clear()
     finally:
         client.in_exec = False
         propagation.leave()
         if server.dirty != dirty:
             propagation.suppress()  # EXEC itself: the unit is complete
-    return Wire(b"".join(replies))
+    whole = Wire(b"".join(replies))
+    return Replies([whole]) if size > _LARGE_REPLY else whole
 
 
 def _expired(client: Client) -> bool:

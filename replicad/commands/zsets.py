@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import TABLE, command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, number
+from replicad.commands.sampling import MOST_REPEATED
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import OUT_OF_RANGE, SYNTAX, err, wrong_arity
 from replicad.resp import format_double
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from replicad.session import Client
 
 Pairs = list[tuple[bytes, float]]
-
-#: ZRANDMEMBER returns at most so many members that may repeat: nobody shall stop the server with a number.
-MOST_REPEATED = 1_000_000
 
 _XX_NX = err("XX and NX options at the same time are not compatible")
 _GT_LT_NX = err("GT, LT, and/or NX options at the same time are not compatible")

@@ -514,6 +514,9 @@ class _MasterOutput:
     def write(self, data: bytes) -> None:
         """The master wants no replies."""
 
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
     def close(self) -> None:
         self._upstream.close("closed by a client")
 

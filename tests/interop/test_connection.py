@@ -16,6 +16,7 @@ class Basics(TwoHeadedTestCase):
     def test_ping_echo(self) -> None:
         self.do_all("PING", ("PING", "a b"), "PING a b", "ECHO", ("ECHO", b"\0\xff\r\n"), "ECHO a b", "pInG")
         self.do_all("nosuch", "nosuch a b c", ("nosuch", "x" * 300), ("x" * 300,), ("a\r\nb", "c\r\nd"))
+        self.do_all(("no\0such", "a\0b", "c"), ("CLIENT", "a\0b"), ("EXPIRE", "k", "1", "a\0b"))
 
     def test_select(self) -> None:
         self.do_all("SELECT 5", "SET a 1", "SELECT 0", "GET a", "SELECT 5", "GET a")

@@ -119,7 +119,7 @@ class Keys(TwoHeadedTestCase):
         for args in (["x"], ["99999999999999999999"], ["1.5"], ["0", "COUNT"], ["0", "COUNT", "0"], ["0", "COUNT",
                      "-1"], ["-"],
                      ["0", "COUNT", "x"], ["0", "FOO", "1"], ["0", "COUNT", "x", "FOO"], [" 0"], ["0 "], [], ["+"],
-                     ["+0"], ["-0"], ["00"], [""], ["0", "MATCH"], ["0", "TYPE"], ["0", "COUNT",
+                     ["+0"], ["-0"], ["00"], [""], ["0\0x"], ["\0"], ["0", "MATCH"], ["0", "TYPE"], ["0", "COUNT",
                      "99999999999999999999"]):  # fmt: skip
             self.do("SCAN", *args)
         self.do_all("HSET h f v", "SADD s 1", "ZADD z 1 a")

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from replicad.config import load
 from replicad.server import PROTECTED_MODE, Server
 from replicad.session import Client
-from tests.support.connection import Closed, Connection, NoReply
+from tests.support.connection import Closed, Connection, NoReply, encode_command
 from tests.support.servers import Node, RealServer, Replicad, wait_until
 from tests.support.twohead import TwoHeadedTestCase
 
@@ -113,6 +113,50 @@ class Buffers(SynchronousTestCase):
             time.sleep(0.05)
         self.assertGreater(time.monotonic() - started, 0.9)
         self.assertIn("overcoming of output buffer limits.", self.node.log())
+
+    def most_memory(self) -> int:
+        """The largest resident size that the server has had, in bytes."""
+        with open(f"/proc/{self.node.pid}/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+    def test_one_batch(self) -> None:
+        """Requests of one read, or of one transaction, that ask for gigabytes are cut off in the middle."""
+        for requests in (
+            [("GET", "big")] * 2000,
+            [("LRANGE", "list", "0", "-1")] * 2000,
+            [("MULTI",), *[("GET", "big")] * 2000, ("EXEC",)],
+            [("MULTI",), ("GET", "big"), ("GET", "big"), ("EXEC",)] * 500,
+        ):
+            self.client.must("DEL", "list")
+            self.client.must("RPUSH", "list", *[b"y" * 50_000] * 10)
+            before = self.most_memory()
+            slow = self.node.client()
+            slow.must("PING")
+            slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.send_raw(b"".join(encode_command(*request) for request in requests))
+            self.wait_gone(slow, 10)
+            self.assertLess(self.most_memory() - before, 100_000_000, requests[:3])
+        self.assertEqual(self.node.log().count("overcoming of output buffer limits."), 4)
+
+    def test_behind_a_blocking_command(self) -> None:
+        """What waits behind it counts as query buffer."""
+        self.client.must("CONFIG", "SET", "client-query-buffer-limit", "1mb")
+        patient = self.node.client()
+        patient.send("BLPOP", "nokey", "0")
+        patient.send("SET", "a", b"x" * 900_000)
+        patient.send("STRLEN", "a")
+        victim = self.node.client()
+        victim.send("BLPOP", "nokey", "0")
+        try:
+            for _ in range(40):
+                victim.send("SET", "a", b"x" * 50_000)
+        except ConnectionError:
+            pass  # cut in the middle, as it should be
+        self.client.must("PING")
+        wait_until(lambda: self.client.info("clients")["connected_clients"] == "2", 5, "closed", 0.02)
+        self.assertIn("Closing client that reached max query buffer length", self.node.log())
+        self.client.must("RPUSH", "nokey", "x")
+        self.assertEqual([patient.read_reply() for _ in range(3)], [[b"nokey", b"x"], b"OK", 900_000])
 
     def test_query_buffer(self) -> None:
         self.client.must("CONFIG", "SET", "client-query-buffer-limit", "1mb")
@@ -250,5 +294,10 @@ class Inline(TwoHeadedTestCase):
             b"*1\r\n$4\r\nPING\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n",
             b"SET \"a\r\n",
             b"x" * 70_000,
+            b"QUIT\r\n*x\r\n",
+            b"BLPOP nokey 0.05\r\nPING\r\n*x\r\n",
+            b"BLPOP nokey 0.05\r\n*x\r\nPING\r\n",
+            b"BLPOP nokey 0.05\r\n*1\r\n$x\r\n",
+            b"CLIENT PAUSE 50\r\nPING\r\n*x\r\n",
         ):
             self.raw(data)

@@ -34,13 +34,14 @@ def _expire(name: str, soon: str, later: str) -> list[Row]:
 SAMPLES = {
     b"DEL": rows("SET a 1; DEL a b a", "RPUSH l 1 2; HSET h f v; DEL h l"),
     b"UNLINK": rows("SET a 1; UNLINK a b"),
-    b"RENAME": rows("SET a 1 EX 100; RENAME a b", "SET a 1; SET b 2 EX 100; RENAME a b", "SADD a x; SET b y; RENAME a b"),
+    b"RENAME": rows("SET a 1 EX 100; RENAME a b", "SET a 1; SET b 2 EX 100; RENAME a b", "SADD a x; SET b y; RENAME a b", "SET a 1; SET b 2 PXAT 1; RENAME a b"),
     b"RENAMENX": rows("SET a 1 EX 100; RENAMENX a b"),
     b"MOVE": rows("SET a 1 EX 100; MOVE a 3", "SELECT 2; HSET a f v; MOVE a 0"),
     b"COPY": rows(
         "SET a 1 EX 100; COPY a b",
         "ZADD a 1 x; SET b 1 EX 100; COPY a b REPLACE",
         "RPUSH a 1 2; COPY a a DB 3",
+        "SET a 1; SET b 2 PXAT 1; COPY a b",
         "SADD a 1 2; SELECT 3; SET a 1; SELECT 0; COPY a a REPLACE DB 3",
     ),
     b"RESTORE": [
@@ -65,6 +66,7 @@ SAMPLES = {
         "SADD s b c a d e f g; SORT s BY nosort DESC STORE out",
         "ZADD z 1 a 2 b 3 c; SORT z BY nosort LIMIT 1 2 STORE out",
         "RPUSH l 1; SET out x EX 100; SORT l STORE out",
+        "RPUSH l 1; SET out x PXAT 1; SORT l STORE out",
         "SET out x; SORT missing STORE out",
     ),
 }

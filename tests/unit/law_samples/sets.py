@@ -32,6 +32,7 @@ SAMPLES = {
         "SADD d q; SUNIONSTORE d a b",
         "SADD a x; SUNIONSTORE a a",
         "SADD a x; SET d text; SUNIONSTORE d a",
+        "SADD a x; SET d text PXAT 1; SUNIONSTORE d a",
     ),
     b"SDIFFSTORE": rows("SADD a x y; SADD b y; SDIFFSTORE d a b", "SADD a x; SADD d q; SDIFFSTORE d a a"),
 }

@@ -52,6 +52,7 @@ SAMPLES = {
         "ZADD z 0 a; ZUNIONSTORE t 1 z WEIGHTS -1",
         "ZADD z inf a; ZUNIONSTORE t 1 z WEIGHTS 0",
         "SET t x; ZUNIONSTORE t 1 none",
+        "ZADD z 1 a; SET t x PXAT 1; ZUNIONSTORE t 1 z",
         "ZADD z 1 a; ZUNIONSTORE z 2 z z",
     ),
     b"ZINTERSTORE": rows(
