@@ -201,7 +201,7 @@ def command_list(client: Client, argv: Argv) -> Any:
     COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]
     """
     if len(argv) == 2:
-        return [cmd.name for cmd in all_commands()]
+        return [cmd.name for cmd in every_command()]
     if len(argv) != 5 or argv[2].lower() != b"filterby":
         raise SYNTAX
     how, what = argv[3].lower(), argv[4]
