@@ -182,6 +182,8 @@ class ClientConnection(Protocol):
                 self._write(data)
 
     def _write(self, data: bytes) -> None:
+        if self._taken_over is not None:  # a subscriber or MONITOR that became a replica gets nothing but the stream
+            return
         self.server.net_output += len(data)
         if not self._producing:
             if self._send is not None:
@@ -288,8 +290,13 @@ class ClientConnection(Protocol):
         elif client.closing:
             self.close()
 
+    @property
+    def busy(self) -> bool:
+        """Replies are on their way: somebody else must not register as the transport's producer yet."""
+        return self._producing or self.queued > 0 or bool(self._held)
+
     def take_over(self, receive: Any) -> None:
-        """From now on bytes go to ``receive`` instead of the command loop (not used by ordinary clients)."""
+        """From now on bytes go to ``receive`` instead of the command loop, and only its owner writes to the transport."""
         self._taken_over = receive
 
 

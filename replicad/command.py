@@ -39,6 +39,7 @@ NOT_LOADING = 2  #: refused while the dataset is loaded
 NOT_STALE = 4  #: refused on a stale replica (replica-serve-stale-data no)
 ANY = 8  #: every command: AUTH, MULTI, subscriptions, MONITOR and CLIENT PAUSE ask for a closer look
 MAY_REPLICATE = 16  #: writes nothing but is propagated (PUBLISH)
+NOT_ASYNC_LOADING = 32  #: refused also while a new dataset is loaded beside the one that is served
 
 FLAG_WORDS = frozenset(
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog fast no_auth "
@@ -104,6 +105,8 @@ class Command:
             gate |= NOT_LOADING
         if "stale" not in flags:
             gate |= NOT_STALE
+        if "no_async_loading" in flags:
+            gate |= NOT_ASYNC_LOADING
         self.gate = gate
         self.subcommands: dict[bytes, Command] = {}
         self.container: Command | None = None

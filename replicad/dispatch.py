@@ -13,7 +13,18 @@ from collections.abc import Iterable
 from time import perf_counter_ns, time
 from typing import Any
 
-from replicad.command import ANY, MAY_REPLICATE, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, lookup
+from replicad.command import (
+    ANY,
+    MAY_REPLICATE,
+    NOT_ASYNC_LOADING,
+    NOT_LOADING,
+    NOT_STALE,
+    TABLE,
+    WRITE,
+    Argv,
+    Command,
+    lookup,
+)
 from replicad.commands.transactions import end_transaction
 from replicad.errors import (
     LOADING,
@@ -228,7 +239,7 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         )
     if bits & denied & NOT_STALE:
         raise MASTER_DOWN
-    if bits & denied & NOT_LOADING:
+    if bits & denied & (NOT_LOADING | NOT_ASYNC_LOADING):
         raise LOADING
     if client.monitor and not flags.isdisjoint(_KEYSPACE):
         raise _MONITORS_ONLY_WATCH

@@ -128,11 +128,13 @@ class Lifecycle:
             server.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
             server.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
             gc.freeze()
-            server.replication.restore(info, replica)
             self._ready()
 
         now_ms = int(time.time() * 1000)
-        loader = Loader(server.call_later, entries, server.databases, None if replica else now_ms, done, self._refuse)
+        # Before the data: what expired meanwhile is deleted in the stream of the new history.
+        server.replication.restore(info, replica)
+        drop_before_ms, dropped = (None, None) if replica else (now_ms, server.replication.expired_at_load)
+        loader = Loader(server.call_later, entries, server.databases, drop_before_ms, done, self._refuse, dropped)
         loader.start()
 
     def _refuse(self, error: Exception) -> None:

@@ -19,7 +19,7 @@ from twisted.application.service import Service
 
 import replicad.commands  # noqa: F401  (registers every command)
 from replicad.blocking import Blocking
-from replicad.command import ANY, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
+from replicad.command import ANY, NOT_ASYNC_LOADING, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
 from replicad.directive_kinds import ConfigError
 from replicad.dispatch import call
 from replicad.errors import PROTECTED_MODE, err
@@ -34,7 +34,7 @@ from replicad.pubsub import PubSub
 from replicad.readiness import Readiness
 from replicad.replication.history import History
 from replicad.replication.roles import Replication
-from replicad.session import Client
+from replicad.session import NOWHERE, Client
 from replicad.timekeeping import Timekeeper
 
 if TYPE_CHECKING:
@@ -129,8 +129,6 @@ class Server(Service):
 
     # -- start and stop
 
-    # -- start and stop
-
     def startService(self) -> None:
         """Twisted starts the service."""
         super().startService()  # type: ignore[no-untyped-call]
@@ -187,6 +185,7 @@ class Server(Service):
         self.monitors.discard(client)
         if client.replica is not None:
             client.replica.lost()
+        client.connection = NOWHERE  # the two know each other: a cycle that the collector would not look for
 
     def describe(self, client: Client) -> str:
         """One line about a client, as CLIENT INFO shows it."""
@@ -219,8 +218,8 @@ class Server(Service):
             self.blocking.signal(place)
 
     def _flushing(self, db: Database) -> None:
-        """Every key of ``db`` is about to go: the watched ones among them change."""
-        for place in list(self.watched):
+        """Every key of ``db`` is about to go: those among them that somebody watches or waits for change."""
+        for place in [*self.watched, *self.blocking.by_key]:
             if place[0] == db.index and db.peek(place[1]) is not None:
                 self._touched(db, place[1])
 
@@ -267,8 +266,8 @@ class Server(Service):
             and not following
         )
         deny = 0
-        if self.loading and not self.async_loading:
-            deny |= NOT_LOADING
+        if self.loading:
+            deny |= NOT_ASYNC_LOADING if self.async_loading else NOT_LOADING
         if self.read_only or self.too_few_replicas():
             deny |= WRITE
         if following and not replication.link_up and not settings["replica-serve-stale-data"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import Argv, command
 from replicad.commands.arguments import integer
-from replicad.errors import NOT_INTEGER, OUT_OF_RANGE, SYNTAX, TIMEOUT_NEGATIVE, err
+from replicad.errors import NOT_INTEGER, SYNTAX, TIMEOUT_NEGATIVE, err
 from replicad.resp import OK, Simple
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def role(client: Client, argv: Argv) -> Any:
 
     ROLE
     """
+    client.write_offset = client.server.stream_offset()
     return client.server.replication.role()
 
 
@@ -77,7 +78,7 @@ def wait(client: Client, argv: Argv) -> Any:
     replication = client.server.replication
     if replication.upstream is not None:
         raise _WAIT_ON_REPLICA
-    wanted = integer(argv[1], OUT_OF_RANGE if not argv[1].lstrip(b"-").isdigit() else NOT_INTEGER)
+    wanted = integer(argv[1], NOT_INTEGER)
     timeout_ms = integer(argv[2], _TIMEOUT_NOT_INTEGER)
     if timeout_ms < 0:
         raise TIMEOUT_NEGATIVE

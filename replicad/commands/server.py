@@ -41,6 +41,7 @@ def info(client: Client, argv: Argv) -> Verbatim:
     """
     server = client.server
     server.clock.now_ms = int(time.time() * 1000)
+    client.write_offset = server.stream_offset()  # as behind any command; a WAIT in the same pipeline looks at it
     shown = info_text(server, [word.decode("latin-1") for word in argv[1:]])
     return Verbatim(shown.encode("utf-8", "surrogateescape"))
 
@@ -164,6 +165,7 @@ def save(client: Client, argv: Argv) -> Any:
     saver = client.server.saver
     if saver.saving:
         raise _SAVING
+    client.write_offset = client.server.stream_offset()
     try:
         saver.save()
     except OSError:
@@ -185,6 +187,7 @@ def bgsave(client: Client, argv: Argv) -> Any:
     if client.in_exec:  # a fork in the middle of a transaction would store half of it
         saver.schedule()
         return Simple(b"Background saving scheduled")
+    client.write_offset = client.server.stream_offset()
     saver.bgsave()
     if not saver.saving and saver.failed:
         raise ReplyError(b"ERR")

@@ -33,7 +33,8 @@ class Loader:
     """One load.  Calls ``done(keys, expired)`` or ``failed(error)`` in the end, unless ``cancel`` was called.
 
     ``drop_before_ms``: entries that expired before this Unix time are left out (a master at start); None keeps all (a
-    replica keeps what its master has not deleted).  ``keys`` can be watched meanwhile.
+    replica keeps what its master has not deleted); ``dropped(database, key)`` is told each of them.  ``keys`` can be watched
+    meanwhile.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Loader:
         drop_before_ms: int | None,
         done: Callable[[int, int], None],
         failed: Callable[[Exception], None],
+        dropped: Callable[[int, bytes], None] | None = None,
     ) -> None:
         self.keys = self.expired = 0
         self._call_later = call_later
@@ -52,6 +54,7 @@ class Loader:
         self._drop_before_ms = drop_before_ms
         self._done = done
         self._failed = failed
+        self._dropped = dropped
         self._cancelled = False
 
     def start(self) -> None:
@@ -91,6 +94,8 @@ class Loader:
             if at_ms is not None:
                 if limit is not None and at_ms < limit:
                     self.expired += 1
+                    if self._dropped is not None:
+                        self._dropped(index, key)
                     continue
                 databases[index].deadlines.set(key, at_ms)
             shards[hash(key) & SHARD_MASK][key] = value

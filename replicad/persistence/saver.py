@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from replicad.server import Server
 
 _CHUNK = 256 * 1024
+#: Seconds until a background save that failed is tried again without being asked for.
+_PAUSE_AFTER_FAILURE = 5
 
 _prctl: Any = getattr(ctypes.CDLL(None), "prctl", None)  # Linux; looked up here because a child should not
 
@@ -82,7 +84,12 @@ class _Child:
         self._parent = os.getpid()
         before = time.perf_counter()
         gc.collect(0)
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            os.close(self._read_fd)
+            os.close(write_fd)
+            raise
         if self.pid == 0:
             self._in_child(work, write_fd, keep)
         self.fork_usec = int((time.perf_counter() - before) * 1e6)
@@ -373,14 +380,14 @@ class Saver:
             self._maybe_start_image()
             if self._child is not None:
                 return
+        now = time.time()
+        if self.failed and now - self.last_try < _PAUSE_AFTER_FAILURE:
+            return
         if self._scheduled:
             self.bgsave()
             return
         dirty = self.dirty
         if not dirty:
-            return
-        now = time.time()
-        if self.failed and now - self.last_try < 5:
             return
         for seconds, changes in self.server.settings["save"]:
             if dirty >= changes and now - self.last_save > seconds:
@@ -406,7 +413,8 @@ class Saver:
         elif self._image == "disk":
             log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
         elif self._child is not None:
-            log.notice("No BGSAVE in progress for SYNC, but another BG operation is active. BGSAVE for replication delayed")
+            # the only other child there is, a plain BGSAVE: nobody keeps what was written since it began
+            log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
         else:
             settings = self.server.settings
             if settings["repl-diskless-sync"] and settings["repl-diskless-sync-delay"] and replica.capa_eof:
@@ -451,18 +459,20 @@ class Saver:
         server.log.notice(f"Starting BGSAVE for SYNC with target: {'replicas sockets' if target == 'socket' else 'disk'}")
         self.waiting = [r for r in self.waiting if r not in replicas]
         self._waiting_since = time.monotonic()
-        info = self.info()
         image_filter = replicas[0].image_filter
-        if target == "disk":
-            try:
+        try:
+            if target == "disk":
                 fd = out_fd = _unnamed_file(server.settings["dir"])
-            except OSError as error:
-                server.log.warning(f"BGSAVE for replication failed: {error.strerror}")
-                for replica in replicas:
-                    replica.image_failed("BGSAVE failed, replication can't continue")
-                return
-        else:
-            fd, out_fd = _wide_pipe()
+            else:
+                fd, out_fd = _wide_pipe()
+        except OSError as error:
+            server.log.warning(f"BGSAVE for replication failed: {error.strerror}")
+            for replica in replicas:
+                replica.image_failed("BGSAVE failed, replication can't continue")
+            return
+        info = self.info()
+        replid, offset, selected_db = server.replication.stream_state()
+        info = dataclasses.replace(info, replid=replid, offset=offset, selected_db=selected_db)
         checksum, compress = server.settings["rdbchecksum"], server.settings["rdbcompression"]
 
         def work() -> None:
@@ -549,6 +559,18 @@ class Saver:
             for replica in participants:
                 replica.image_ended()
         self.tick()
+
+    def drop_image(self) -> None:
+        """The history that the image under way belongs to is over, and so is the image."""
+        if self._image is None:
+            return
+        if self._child is not None:
+            self._child.kill()
+            self._child_gone()
+        participants = self.participants
+        self._image_over()
+        for replica in participants:
+            replica.image_failed("SYNC failed: the replication history has changed")
 
     def _image_over(self) -> None:
         if self._pipe is not None:

@@ -138,10 +138,13 @@ class Downstream:
         """Answer PSYNC or SYNC."""
         if self.state == GONE or self.client.closing:
             return
-        if self._connection.queued:
+        if self._connection.busy:
             self.server.call_later(0.005, self.begin)
             return
         server = self.server
+        if server.replication.upstream is not None and not server.replication.link_up:
+            self._abort()  # since the request we have lost our master or got another one: it asks again
+            return
         self._transport = self._connection.transport
         self._write_some = getattr(self._transport, "writeSomeData", None)
         self._connection.take_over(self._received)
@@ -372,6 +375,9 @@ class Downstream:
             elif name not in (b"PSYNC", b"SYNC"):
                 self._disconnect(lookup(argv), argv)
                 return
+        if self._connection.reader.pending > server.query_buffer_limit:
+            server.log.warning(f"Closing client that reached max query buffer length: {server.describe(client)}")
+            self._abort()
 
     def check_command(self, cmd: Command, argv: Argv) -> Any:
         """A command of a replica reached the ordinary loop (it came in one piece with PSYNC)."""

@@ -121,7 +121,7 @@ class Image:
                     return
                 self._position += len(data)
                 self._decode(data)
-        except (DamagedSnapshot, OSError) as error:
+        except (DamagedSnapshot, OSError, MemoryError) as error:
             self._error = error
             if self.complete:
                 self._done(error)
@@ -132,7 +132,12 @@ class Image:
 
     def _decode(self, data: bytes) -> None:
         databases = self.databases
-        entries = self._decoder.feed(data)
+        try:
+            entries = self._decoder.feed(data)
+        except (DamagedSnapshot, MemoryError):
+            raise
+        except Exception as error:  # our defect: without this the loading would stand still for ever
+            raise DamagedSnapshot("", self._decoder.bytes_read, f"{type(error).__name__}: {error}") from error
         selected = -1
         shards: list[dict[bytes, object]] = []
         for index, key, value, at_ms in entries:

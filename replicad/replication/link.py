@@ -93,6 +93,7 @@ class Link:
         self._todo: deque[Step] = deque()
         self._asked: deque[Step] = deque()
         self._mark = b""
+        self._first_ack = False
         self._left = 0
         self._tail = b""
         self._stream = StreamReader(config.stream_limit)
@@ -188,9 +189,12 @@ class Link:
         return self._flush()
 
     def ack(self, offset: int) -> list[Event]:
-        """Return the acknowledgement of ``offset``; nothing for a master that does not know PSYNC."""
-        if self.state != STREAMING or not self.acknowledges:
+        """Return the acknowledgement of ``offset``; nothing for a master that does not know PSYNC, unless it waits for
+        the first one: behind a mark it sends nothing before.
+        """
+        if self.state != STREAMING or not (self.acknowledges or self._first_ack):
             return []
+        self._first_ack = False
         return [Send(encode(b"REPLCONF", b"ACK", b"%d" % offset))]
 
     # -- states -----------------------------------------------------------------------------------------------
@@ -342,6 +346,7 @@ class Link:
         target = "to disk" if self.config.to_disk else "to parser"
         if line.startswith(b"$EOF:") and len(line) == 45:
             self._mark = line[5:]
+            self._first_ack = True
             self._read = self._marked_bytes
             self._log("notice", f"MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF {target}")
             self._events.append(TransferStarted(None))

@@ -76,7 +76,7 @@ def sync(client: Client, argv: Argv) -> Any:
     this one.
     """
     server = client.server
-    if client.replica is not None:
+    if client.replica is not None or client.is_master:
         return NO_REPLY
     asked: tuple[str, int] | None = None
     if argv[0].upper() == b"PSYNC":
@@ -106,7 +106,7 @@ def _take_over_role(client: Client, replid: str) -> None:
     if replid.lower() != server.history.replid:
         raise _FAILOVER_REPLID
     server.log.notice(f"Failover request received for replid {replid}.")
-    server.replication.promote(server.describe(client))
+    server.replication.promote(server.describe(client), "failover")
 
 
 def _integer(value: bytes) -> int:

@@ -69,6 +69,19 @@ class Replication:
         self._last_replica_left = time.monotonic()
         self.server.update_gates()
 
+    def expired_at_load(self, db: int, key: bytes) -> None:
+        """A master did not load ``key`` because it has expired: a replica that continues must delete it."""
+        propagation = self.server.propagation
+        if propagation.active:
+            propagation.also(db, b"DEL", key)
+            propagation.done(db, (), False)
+
+    def stream_state(self) -> tuple[str, int, int]:
+        """(replid, offset, selected database) of the stream that our own replicas get: what belongs into their image."""
+        history = self.server.history
+        db = self.upstream.selected_db if self.upstream is not None else max(history.selected_db, 0)
+        return history.replid, history.offset, db
+
     def snapshot_state(self) -> tuple[str | None, int, int]:
         """(replid, offset, selected database) to store with the dataset; (None, -1, -1) when there is nothing to keep."""
         history = self.server.history
@@ -85,7 +98,7 @@ class Replication:
     def follow(self, host: str, port: int, who: str) -> bool:
         """REPLICAOF host port.  False when that is the master already."""
         server = self.server
-        if self.upstream is not None and (self.upstream.host, self.upstream.port) == (host, port):
+        if self.upstream is not None and (self.upstream.host.lower(), self.upstream.port) == (host.lower(), port):
             server.log.notice(
                 "REPLICAOF would result into synchronization with the master we are already connected with. No operation "
                 "performed."
@@ -118,8 +131,10 @@ class Replication:
         server.update_gates()
         self.upstream.start()
 
-    def promote(self, who: str) -> None:
-        """REPLICAOF NO ONE: become a master under a new id; the old one stays valid up to here."""
+    def promote(self, who: str, why: str = "user") -> None:
+        """REPLICAOF NO ONE: become a master under a new id; the old one stays valid up to here.  ``why``: who asked for it,
+        "user" or "failover", for the log.
+        """
         server = self.server
         if self.upstream is None:
             return
@@ -130,18 +145,19 @@ class Replication:
         self.can_resume = False
         self._last_replica_left = time.monotonic()
         self.drop_replicas()
-        server.blocking.release_all(UNBLOCKED)
         server.update_gates()
         server.log.notice(
             f"Setting secondary replication ID to {server.history.replid2}, valid up to offset: "
             f"{server.history.second_offset}. New replication ID is {server.history.replid}"
         )
-        server.log.notice(f"MASTER MODE enabled (user request from '{who}')")
+        server.log.notice(f"MASTER MODE enabled ({why} request from '{who}')")
 
     def drop_replicas(self) -> None:
         """Disconnect every replica: the id or the data changed under them.  They come back and ask to continue."""
         for replica in list(self.downstreams):
             replica.close("")
+        # An image under way is of the old history: nobody may join it now.
+        self.server.saver.drop_image()
 
     @property
     def link_up(self) -> bool:
@@ -220,9 +236,14 @@ class Replication:
         return sum(1 for replica in self.downstreams if replica.online and replica.ack_offset < offset)
 
     def ask_for_acks(self) -> None:
-        """Put one GETACK into the stream for all clients that wait (WAIT)."""
-        if not any(replica.online for replica in self.downstreams):
+        """Put one GETACK into the stream, in the next turn of the reactor, for all clients that began to wait by then."""
+        if self._getack_asked or not any(replica.online for replica in self.downstreams):
             return
+        self._getack_asked = True
+        self.server.call_later(0, self._getack)
+
+    def _getack(self) -> None:
+        self._getack_asked = False
         self.server.propagation.write(GETACK)
         self.server.propagation.flush()
 
@@ -239,7 +260,7 @@ class Replication:
         """WAIT: the number of replicas that have this client's writes, at once or when enough have come that far."""
         before = self.server.history.offset
         offset = self.server.stream_offset()  # writes of the same pipeline are in the stream from now on
-        if offset == before:
+        if offset == before:  # none, or an earlier command of the pipeline has put them there and told the client
             offset = client.write_offset
         count = self.acknowledged(offset)
         if count >= wanted or client.in_exec:

@@ -28,8 +28,9 @@ from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from replicad.log import LEVELS
 from replicad.persistence.interfaces import DamagedSnapshot
@@ -109,6 +110,17 @@ class _MasterEndpoint:
         return f"<master {self._upstream.host}:{self._upstream.port}>"
 
 
+@provider(ILogObserver)
+def _nobody(event: Any) -> None:
+    """Drop a log event."""
+
+
+class _MasterService(ClientService):
+    """Retries for ever. Its own log line for each attempt says less than ours and is for twistd's log, so it is dropped."""
+
+    _log = Logger(observer=_nobody)
+
+
 class Upstream:
     """The link to one master, for as long as we follow it.
 
@@ -138,7 +150,7 @@ class Upstream:
         self._connecting = False
         self._paused = False
         self._stopped = False
-        self._service = ClientService(
+        self._service = _MasterService(
             _MasterEndpoint(self),
             _MasterFactory(self),
             retryPolicy=lambda attempt: self._retry_seconds,
@@ -272,9 +284,9 @@ class Upstream:
         self._last_io = time.monotonic()
         config = LinkConfig(
             port=settings["replica-announce-port"] or settings["port"],
-            username=settings["masteruser"].encode() or None,
-            password=settings["masterauth"].encode() or None,
-            announce_ip=settings["replica-announce-ip"].encode() or None,
+            username=_bytes(settings["masteruser"]) or None,
+            password=_bytes(settings["masterauth"]) or None,
+            announce_ip=_bytes(settings["replica-announce-ip"]) or None,
             timeout=settings["repl-timeout"],
             to_disk=not self._direct(),
         )
@@ -538,6 +550,11 @@ _ACTIONS: dict[type, Callable[[Upstream, Any], None]] = {
     Stream: Upstream._on_stream,
     Failed: Upstream._on_failed,
 }
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of a directive's value: a password need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _connect_error(failure: Failure) -> str:

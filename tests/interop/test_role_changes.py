@@ -103,18 +103,65 @@ class Interruptions(SynchronousTestCase):
         return master, replica, proxy
 
     def test_promoted_during_the_transfer(self) -> None:
-        for load in ("disabled", "swapdb"):
-            _, replica, proxy = self.pair(**{"repl-diskless-load": load})
-            proxy.pause_after(500_000)
-            replica.call("REPLICAOF", "127.0.0.1", proxy.port)
-            wait_until(lambda: proxy.paused, 10, "the middle of the transfer")  # noqa: B023
-            self.assertEqual(replica.info("replication")["master_sync_in_progress"], "1")
-            self.assertEqual(replica.call("ROLE")[3], b"sync")
-            self.assertEqual(replica.call("REPLICAOF", "NO", "ONE"), b"OK")
-            self.assertEqual(replica.info("replication")["role"], "master")
-            self.assertEqual(replica.call("GET", "own"), b"1")
-            self.assertEqual(replica.call("SET", "own", "2"), b"OK")
-            self.assertEqual(replica.info("persistence")["loading"], "0")
+        _, replica, proxy = self.pair(**{"repl-diskless-load": "disabled"})
+        self.in_the_transfer(replica, proxy)
+        self.assertEqual(replica.call("REPLICAOF", "NO", "ONE"), b"OK")
+        self.is_a_master_with_its_data(replica)
+
+    def test_promoted_while_a_new_dataset_is_loaded(self) -> None:
+        _, replica, proxy = self.pair(**{"repl-diskless-load": "swapdb"})
+        self.in_the_transfer(replica, proxy)
+        self.assertEqual(replica.info("persistence")["async_loading"], "1")
+        self.assertEqual(replica.call("GET", "own"), b"1")
+        client = replica.client()
+        for words in (["REPLICAOF", "NO", "ONE"], ["SLAVEOF", "127.0.0.1", "1"], ["SAVE"], ["BGSAVE"], ["PSYNC", "?", "-1"]):
+            self.assertEqual(str(client.call(*words)), "LOADING Redis is loading the dataset in memory", words)
+        # When the transfer breaks off it is a replica with its old data, which can be promoted.
+        proxy.refuse()
+        wait_until(lambda: replica.info("persistence")["async_loading"] == "0", 10, "the end of the transfer")
+        self.assertEqual(replica.call("REPLICAOF", "NO", "ONE"), b"OK")
+        self.is_a_master_with_its_data(replica)
+
+    def in_the_transfer(self, replica: Replicad, proxy: Proxy) -> None:
+        """Stop in the middle of a full synchronisation."""
+        proxy.pause_after(500_000)
+        replica.call("REPLICAOF", "127.0.0.1", proxy.port)
+        wait_until(lambda: proxy.paused, 10, "the middle of the transfer")
+        self.assertEqual(replica.info("replication")["master_sync_in_progress"], "1")
+        self.assertEqual(replica.call("ROLE")[3], b"sync")
+
+    def is_a_master_with_its_data(self, replica: Replicad) -> None:
+        """It kept what it had, and takes writes."""
+        self.assertEqual(replica.info("replication")["role"], "master")
+        self.assertEqual(replica.call("GET", "own"), b"1")
+        self.assertEqual(replica.call("SET", "own", "2"), b"OK")
+        self.assertEqual(replica.info("persistence")["loading"], "0")
+
+    def test_who_waits_goes_on_waiting_after_a_promotion(self) -> None:
+        _, replica, proxy = self.pair(**{"replica-read-only": "no"})
+        proxy.refuse()
+        replica.call("REPLICAOF", "127.0.0.1", proxy.port)
+        client = replica.client()
+        client.send("BLPOP", "q", "0")
+        wait_until(lambda: replica.info("clients")["blocked_clients"] == "1", 10, "the blocked client")
+        replica.call("REPLICAOF", "NO", "ONE")
+        replica.call("RPUSH", "q", "v")
+        self.assertEqual(client.read_reply(), [b"q", b"v"])
+
+    def test_nobody_joins_an_image_of_an_old_history(self) -> None:
+        master, middle, _ = self.pair(**{"repl-diskless-sync": "no"})
+        other = Replicad(self, name="other").start()
+        middle.call("DEBUG", "POPULATE", 100_000, "x", 64)
+        middle.call("REPLICAOF", "NO", "ONE")
+        lower = Replicad(self, {"replicaof": middle.address}, name="lower").start()
+        middle.wait_log("Starting BGSAVE for SYNC")
+        # While the image is written its dataset is replaced.
+        other.call("SET", "k", "of the other")
+        middle.call("REPLICAOF", "127.0.0.1", other.port)
+        wait_in_sync(other, middle, lower)
+        self.assertEqual({digest(node) for node in (middle, lower)}, {digest(other)})
+        self.assertNotIn("Defect", middle.log())
+        self.assertNotIn("Traceback", middle.log())
 
     def test_another_master_during_the_transfer(self) -> None:
         master, replica, proxy = self.pair()
@@ -148,4 +195,54 @@ class Interruptions(SynchronousTestCase):
         attempts = replica.log().count("Connecting to MASTER")
         time.sleep(1.5)
         self.assertEqual(replica.log().count("Connecting to MASTER"), attempts)
+        self.assertNotIn("Scheduling retry", replica.log())  # twistd's log gets no line for each attempt
         self.assertNotIn("Traceback", replica.log())
+
+
+class Restarts(SynchronousTestCase):
+    """A master that comes back with its snapshot."""
+
+    def test_keys_that_expired_meanwhile_are_deleted_on_the_replicas(self) -> None:
+        for kind in KINDS:
+            master = Replicad(self, {"save": "3600 1", "repl-ping-replica-period": 3600}, name="master").start(wait=False)
+            replica = KINDS[kind](self, {"replicaof": master.address}).start()
+            master.wait_ready()
+            wait_until(lambda: link_up(replica), 10, "the link")  # noqa: B023
+            with master.client() as client:
+                client.must("SET", "stays", "1")
+                client.must("SELECT", "3")
+                for key in ("a", "b"):
+                    client.must("SET", key, "1", "PX", 500)
+                client.must("SAVE")
+            wait_in_sync(master, replica)
+            saved = int(master.info("replication")["master_repl_offset"])
+            master.kill()
+            time.sleep(0.6)
+            master.start()
+            fields = master.info("replication")
+            # SELECT 3, DEL a, DEL b
+            self.assertEqual(int(fields["master_repl_offset"]), saved + 23 + 20 + 20)
+            self.assertEqual(int(fields["second_repl_offset"]), saved + 1)
+            wait_in_sync(master, replica)
+            self.assertEqual(master.info("stats")["sync_partial_ok"], "1", report(master, replica))
+            self.assertEqual(replica.info("keyspace").keys(), {"db0"})
+            self.assertEqual(digest(master), digest(replica))
+
+    def test_a_chained_replica_of_a_master_without_ids(self) -> None:
+        """A master that only knows SYNC names no history; the image for a chained replica still names the database."""
+        for kind in KINDS:
+            directives = {"rename-command": "PSYNC XSYNC", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0}
+            master = KINDS[kind](self, directives, name="master").start()
+            middle = Replicad(self, {"replicaof": master.address}, name="middle").start()
+            wait_until(lambda: link_up(middle), 10, "the link")  # noqa: B023
+            client = master.client(db=5)
+            client.must("SET", "a", "1")
+            check = middle.client(db=5)
+            wait_until(lambda: check.must("GET", "a") == b"1", 10, "the stream")  # noqa: B023
+            lower = Replicad(self, {"replicaof": middle.address}, name="lower").start()
+            wait_until(lambda: link_up(lower), 10, "the link of the lower one")  # noqa: B023
+            client.must("SET", "b", "1")
+            wait_until(lambda: check.must("GET", "b") == b"1", 10, "the stream")  # noqa: B023
+            wait_in_sync(middle, lower)
+            self.assertEqual(lower.client(db=5).must("GET", "b"), b"1")
+            self.assertEqual(digest(lower), digest(middle))
