@@ -128,6 +128,7 @@ class Blocking:
         try:
             value = waiting.attempt(key)
         except ReplyError as error:
+            error.release()
             value = error
         if server.dirty != dirty or server.propagation.busy:
             server.propagation.done(waiting.db.index, waiting.argv, server.dirty != dirty)

@@ -104,6 +104,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                         append(encode(reply, client.resp))
                     continue
         except ReplyError as error:
+            error.release()
             error = reject(client, cmd, error)
             if client.reply_mode != "on":
                 quiet = True
@@ -122,6 +123,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         try:
             reply = cmd.fn(client, argv)
         except ReplyError as error:
+            error.release()
             cmd.failed += 1
             server.count_error(error.text)
             reply = error
@@ -269,6 +271,7 @@ def call(client: Client, cmd: Command, argv: Argv) -> Any:
     try:
         reply = cmd.fn(client, argv)
     except ReplyError as error:
+        error.release()
         cmd.failed += 1
         server.count_error(error.text)
         reply = error

@@ -17,6 +17,14 @@ class ReplyError(Exception):
         super().__init__(text)
         self.text = text
 
+    def release(self) -> None:
+        """Forget where it was raised; to be called by whoever catches one.
+
+        Most errors are constants.  Python adds to the traceback of an exception at each raise, and keeps what the frames
+        held: without this every error reply would cost memory for ever.
+        """
+        self.__traceback__ = self.__context__ = None
+
 
 class ProtocolError(Exception):
     """The peer broke RESP.  ``text`` is the reason in Redis's words; the connection is closed after the reply.

@@ -185,6 +185,7 @@ class Server(Service):
         self.monitors.discard(client)
         if client.replica is not None:
             client.replica.lost()
+        client.connection = NOWHERE  # the two know each other: a cycle, which the collector would not look for
         client.connection = NOWHERE  # the two know each other: a cycle that the collector would not look for
 
     def describe(self, client: Client) -> str:

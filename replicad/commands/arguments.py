@@ -48,7 +48,8 @@ def is_integer(text: bytes) -> bool:
     """Whether ``text`` is the canonical form of a 64-bit signed integer."""
     try:
         integer(text)
-    except ReplyError:
+    except ReplyError as error:
+        error.release()
         return False
     return True
 
@@ -193,7 +194,8 @@ def timeout_ms(text: bytes, now_ms: int = 0) -> int:
     """
     try:
         seconds = _long_double(text)
-    except ReplyError:
+    except ReplyError as error:
+        error.release()
         raise TIMEOUT_NOT_FLOAT from None
     if isinstance(seconds, float):
         raise TIMEOUT_NEGATIVE

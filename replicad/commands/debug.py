@@ -57,7 +57,8 @@ def debug(client: Client, argv: Argv) -> Any:
 def _sleep(client: Client, argv: Argv) -> Any:
     try:
         seconds = number(argv[2])
-    except ReplyError:
+    except ReplyError as error:
+        error.release()
         seconds = 0.0
     time.sleep(max(0.0, seconds))  # it is meant to stop the server
     return OK

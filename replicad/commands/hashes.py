@@ -159,6 +159,7 @@ def hincrbyfloat(client: Client, argv: list[bytes]) -> bytes:
     try:
         total = long_double_sum(b"0", argv[3])
     except ReplyError as error:
+        error.release()
         raise _INFINITE if error is NAN_RESULT else error from None
     value = client.db.writable(argv[1], dict)
     old = value.get(argv[2]) if value is not None else None
@@ -166,6 +167,7 @@ def hincrbyfloat(client: Client, argv: list[bytes]) -> bytes:
         try:
             total = long_double_sum(old, argv[3])
         except ReplyError as error:
+            error.release()
             raise _NOT_FLOAT if error is NOT_FLOAT else error from None
     _store(client, argv[1], value, argv[2], total)
     client.server.propagation.replace(b"HSET", argv[1], argv[2], total)

@@ -227,9 +227,12 @@ def pop_arguments(argv: list[bytes], first: int) -> tuple[list[bytes], bool, int
 
 def numbered_keys(argv: list[bytes], at: int) -> list[int]:
     """The positions of the keys behind a number of keys at ``argv[at]``; [] when the number does not fit."""
+    if at >= len(argv):
+        return []
     try:
         numkeys = integer(argv[at])
-    except (ReplyError, IndexError):
+    except ReplyError as error:
+        error.release()
         return []
     return list(range(at + 1, at + 1 + numkeys)) if 0 < numkeys < len(argv) - at else []
 

@@ -84,6 +84,7 @@ class Applier:
             try:
                 reply = cmd.fn(client, argv)
             except ReplyError as error:
+                error.release()
                 cmd.failed += 1
                 reply = error
             except Exception as error:  # our defect: the link must live on, the log must tell
