@@ -1,4 +1,7 @@
-"""A master with replicas that a script plays: what it sends them, byte for byte, and when it lets them go."""
+"""A master with replicas that a script plays: what it sends them, byte for byte, and when it lets them go.
+
+Most scenarios wait for something that happens once a second, so those of a kind run at the same time.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.persistence.rdb import Decoder
 from tests.support.servers import Replicad, wait_until
+from tests.support.together import together
 
 CAPA = b"REPLCONF listening-port 7777 capa eof capa psync2\r\n"
 PSYNC = b"PSYNC ? -1\r\n"
@@ -119,7 +123,19 @@ class Images(SynchronousTestCase):
         master.call("SET", "a", "1")
         return master
 
-    def test_mark(self) -> None:
+    def test_forms_and_waits(self) -> None:
+        together(
+            self.mark, self.length, self.sync, self.newlines_while_it_waits, self.snapshot_only, self.one_image_for_two
+        )
+
+    def test_transfers(self) -> None:
+        together(
+            self.replica_leaves_during_the_transfer,
+            self.slow_reader_does_not_grow_the_master,
+            self.replies_are_sent_before_the_image,
+        )
+
+    def mark(self) -> None:
         master = self.start(**{"repl-diskless-sync": "yes"})
         replica = ScriptedReplica(self, master)
         replica.say(CAPA)
@@ -139,19 +155,20 @@ class Images(SynchronousTestCase):
         self.assertEqual(master.call("WAIT", 1, 1000), 1)
         master.wait_log("Synchronization with replica 127.0.0.1:7777 succeeded")
 
-    def test_length(self) -> None:
-        for directives in ({"repl-diskless-sync": "no"}, {"repl-diskless-sync": "yes"}):
-            master = self.start(**directives)
+    def length(self) -> None:
+        master = self.start()
+        for diskless in ("no", "yes"):
+            master.call("CONFIG", "SET", "repl-diskless-sync", diskless)
             replica = ScriptedReplica(self, master)
             # Without "capa eof" there is no mark, diskless or not; and +OK comes before what answers PSYNC.
             replica.say(b"REPLCONF capa psync2\r\n", PSYNC)
             self.assertEqual(replica.until(b"\r\n"), b"+OK\r\n")
             replica.header()
-            self.assertEqual(keys(replica.counted_image()), {b"a": b"1"})
+            self.assertEqual(keys(replica.counted_image())[b"a"], b"1")
             master.call("SET", "b", "2")
             self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "b", "2"))
 
-    def test_sync(self) -> None:
+    def sync(self) -> None:
         master = self.start(**{"repl-timeout": 1})
         replica = ScriptedReplica(self, master)
         replica.say(b"SYNC\r\n")
@@ -160,7 +177,7 @@ class Images(SynchronousTestCase):
         master.call("SET", "b", "2")
         self.assertEqual(replica.read(50), command("SELECT", "0") + command("SET", "b", "2"))
 
-    def test_newlines_while_it_waits(self) -> None:
+    def newlines_while_it_waits(self) -> None:
         master = self.start(**{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 3})
         replica = ScriptedReplica(self, master)
         replica.say(CAPA, PSYNC)
@@ -168,9 +185,10 @@ class Images(SynchronousTestCase):
         self.assertEqual(head.replace(b"\n", b""), b"+OK\r+FULLRESYNC")
         self.assertTrue(3 <= head.count(b"\n") <= 5, head)
 
-    def test_snapshot_only(self) -> None:
-        for diskless in ("yes", "no"):
-            master = self.start(**{"repl-diskless-sync": diskless})
+    def snapshot_only(self) -> None:
+        master = self.start()
+        for count, diskless in enumerate(("yes", "no"), 1):
+            master.call("CONFIG", "SET", "repl-diskless-sync", diskless)
             replica = ScriptedReplica(self, master)
             replica.say(b"REPLCONF rdb-only 1 capa eof\r\n", PSYNC)
             replica.until(b"+OK\r\n")
@@ -178,9 +196,9 @@ class Images(SynchronousTestCase):
             image = replica.marked_image() if diskless == "yes" else replica.counted_image()
             self.assertEqual(keys(image), {b"a": b"1"})
             self.assertTrue(replica.closed())
-            master.wait_log("RDB transfer completed, rdb only replica")
+            master.wait_log("RDB transfer completed, rdb only replica", count=count)
 
-    def test_one_image_for_two(self) -> None:
+    def one_image_for_two(self) -> None:
         master = self.start(**{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 2})
         replicas = [ScriptedReplica(self, master) for _ in range(2)]
         for replica in replicas:
@@ -192,7 +210,7 @@ class Images(SynchronousTestCase):
         self.assertEqual(master.log().count("Starting BGSAVE for SYNC"), 1)
         self.assertEqual(master.info("stats")["sync_full"], "2")
 
-    def test_replica_leaves_during_the_transfer(self) -> None:
+    def replica_leaves_during_the_transfer(self) -> None:
         master = self.start(**{"repl-diskless-sync": "yes"})
         for number in range(20):
             master.call("SET", f"k{number}", "x" * 1_000_000)
@@ -207,7 +225,24 @@ class Images(SynchronousTestCase):
         again.header()
         self.assertEqual(len(keys(again.marked_image())), 21)
 
-    def test_slow_reader_does_not_grow_the_master(self) -> None:
+    def replies_are_sent_before_the_image(self) -> None:
+        """Also replies that the socket did not take at once, and nothing else comes once it is a replica."""
+        master = self.start(**{"repl-diskless-sync": "yes"})
+        big = "x" * 4_000_000
+        master.call("SET", "big", big)
+        replica = ScriptedReplica(self, master)
+        replica.say(b"HELLO 3\r\nREPLCONF capa eof\r\nSUBSCRIBE channel\r\nGET big\r\n", PSYNC)
+        time.sleep(0.3)  # the socket is full by now
+        self.assertIn(b"subscribe", replica.until(b"$%d\r\n" % len(big)))
+        self.assertEqual(replica.read(len(big) + 2), big.encode() + b"\r\n")
+        replica.header()
+        master.call("PUBLISH", "channel", "message")
+        self.assertEqual(keys(replica.marked_image()), {b"a": b"1", b"big": big.encode()})
+        replica.ack(0)
+        expected = command("SELECT", "0") + command("PUBLISH", "channel", "message")
+        self.assertEqual(replica.read(len(expected)), expected)
+
+    def slow_reader_does_not_grow_the_master(self) -> None:
         master = self.start(**{"repl-diskless-sync": "yes"})
         for number in range(60):
             master.call("SET", f"k{number}", "x" * 1_000_000)
@@ -234,7 +269,29 @@ class Streams(SynchronousTestCase):
         replica.counted_image()
         return master, replica, replid
 
-    def test_continue(self) -> None:
+    def test_sessions(self) -> None:
+        together(
+            self.continues, self.slow_reader_gets_everything, self.acknowledgements, self.shutdown_sends_the_rest, self.wait
+        )
+
+    def test_reasons_to_cut(self) -> None:
+        together(self.what_a_replica_may_not_say, self.garbage, self.silence, self.output_limit)
+
+    def wait(self) -> None:
+        """Two WAITs in one pipeline behind a write: one GETACK, and INFO in between does not hide the write."""
+        master, replica, _ = self.attached()
+        client = master.client()
+        pipeline = [command("SET", "a", "1"), command("INFO", "replication"), *2 * [command("WAIT", "1", "5000")]]
+        client.send_raw(b"".join(pipeline))
+        expected = command("SELECT", "0") + command("SET", "a", "1")
+        self.assertEqual(replica.read(87), expected + command("REPLCONF", "GETACK", "*"))
+        self.assertEqual(client.read_reply(), b"OK")
+        self.assertIn(b"master_repl_offset:50\r\n", client.read_reply())
+        replica.ack(50)  # does not count the question
+        self.assertEqual((client.read_reply(), client.read_reply()), (1, 1))
+        self.assertTrue(replica.silent(0.2))
+
+    def continues(self) -> None:
         master, replica, replid = self.attached()
         master.call("SET", "a", "1")
         written = replica.read(50)
@@ -247,7 +304,7 @@ class Streams(SynchronousTestCase):
             self.assertEqual(again.read(27), written[23:])
         self.assertEqual(master.info("stats")["sync_partial_ok"], "2")
 
-    def test_what_a_replica_may_not_say(self) -> None:
+    def what_a_replica_may_not_say(self) -> None:
         master, _, replid = self.attached()
         for words in (["PING"], ["GET", "a"], ["NONSENSE"], ["REPLCONF", "listening-port", "1"], ["INFO"]):
             replica = ScriptedReplica(self, master)
@@ -260,13 +317,13 @@ class Streams(SynchronousTestCase):
             master.wait_log(f"Replica generated a reply to command '{words[0].lower()}', disconnecting it: id=")
         self.assertIn("'Replica can't interact with the keyspace' after processing the command 'get'", master.log())
 
-    def test_garbage(self) -> None:
+    def garbage(self) -> None:
         master, replica, _ = self.attached()
         replica.say(b"*1\r\n$-5\r\n")
         self.assertTrue(replica.closed())
         self.assertEqual(master.call("PING"), b"PONG")
 
-    def test_silence(self) -> None:
+    def silence(self) -> None:
         master, replica, _ = self.attached(**{"repl-timeout": 1})
         for _ in range(4):
             time.sleep(0.6)
@@ -275,7 +332,7 @@ class Streams(SynchronousTestCase):
         self.assertTrue(replica.closed())
         master.wait_log("Disconnecting timedout replica (streaming sync): 127.0.0.1:7777")
 
-    def test_output_limit(self) -> None:
+    def output_limit(self) -> None:
         master, replica, _ = self.attached(**{"client-output-buffer-limit": "replica 1mb 0 0", "repl-backlog-size": "100kb"})
         # The kernel takes some megabytes before the master can notice anything.
         client = master.client()
@@ -286,7 +343,7 @@ class Streams(SynchronousTestCase):
         self.assertEqual(master.info("replication")["connected_slaves"], "0")
         self.assertTrue(int(master.info("replication")["repl_backlog_histlen"]) < 600_000)
 
-    def test_slow_reader_gets_everything(self) -> None:
+    def slow_reader_gets_everything(self) -> None:
         master, replica, _ = self.attached()
         client = master.client()
         expected = command("SELECT", "0")
@@ -297,7 +354,7 @@ class Streams(SynchronousTestCase):
         client.must("SET", "a", "1")
         self.assertEqual(replica.read(27), command("SET", "a", "1"))
 
-    def test_acknowledgements(self) -> None:
+    def acknowledgements(self) -> None:
         master, replica, _ = self.attached()
         master.call("SET", "a", "1")
         replica.read(50)
@@ -317,7 +374,7 @@ class Streams(SynchronousTestCase):
         replica.ack(104)
         self.assertEqual(client.read_reply(), 1)
 
-    def test_shutdown_sends_the_rest(self) -> None:
+    def shutdown_sends_the_rest(self) -> None:
         master, replica, _ = self.attached(**{"shutdown-timeout": 1})
         master.call("SET", "a", "1")
         master.stop()
@@ -328,7 +385,10 @@ class Streams(SynchronousTestCase):
 class Replconf(SynchronousTestCase):
     """The replies of REPLCONF, the refusals of PSYNC."""
 
-    def test_replies(self) -> None:
+    def test_replconf_and_refusals(self) -> None:
+        together(self.replies, self.refusals)
+
+    def replies(self) -> None:
         master = Replicad(self).start()
         long = "x" * 256
         for words, reply in (
@@ -353,7 +413,7 @@ class Replconf(SynchronousTestCase):
         connection.say(command("REPLCONF", "ACK", "5"), command("REPLCONF", "GETACK", "*"), command("PING"))
         self.assertEqual(connection.until(b"\r\n"), b"+PONG\r\n")
 
-    def test_refusals(self) -> None:
+    def refusals(self) -> None:
         master = Replicad(self).start()
         for lines, reply in (
             ([command("PSYNC", "?", "x")], b"-ERR value is not an integer or out of range"),

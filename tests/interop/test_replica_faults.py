@@ -1,6 +1,7 @@
 """A replica with a master that misbehaves: it says why in its log, keeps its data, and tries again.
 
-The master is a script: for each connection a list of what to read and what to write. It runs in a thread.
+The master is a script: for each connection a list of what to read and what to write. It runs in a thread. A replica
+tries again once a second, so several of them meet their masters at the same time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from replicad.persistence.interfaces import SnapshotInfo
 from replicad.persistence.rdb import Encoder
 from tests.support.servers import Replicad, link_up, wait_until
+from tests.support.together import together
 
 REPLID = "c" * 40
 MARK = b"m" * 40
@@ -181,13 +183,20 @@ class Faults(SynchronousTestCase):
             bad.append((script, text))
         self.meet(bad, **{"repl-diskless-load": load})
 
-    def test_damaged_images_in_a_file(self) -> None:
+    def test_one_bad_master_after_the_other(self) -> None:
+        together(
+            self.damaged_images_in_a_file,
+            self.damaged_images_decoded_as_they_come,
+            self.masters_that_do_not_get_that_far,
+        )
+
+    def damaged_images_in_a_file(self) -> None:
         self.damaged_images("disabled")
 
-    def test_damaged_images_decoded_as_they_come(self) -> None:
+    def damaged_images_decoded_as_they_come(self) -> None:
         self.damaged_images("swapdb")
 
-    def test_masters_that_do_not_get_that_far(self) -> None:
+    def masters_that_do_not_get_that_far(self) -> None:
         header = b"+FULLRESYNC %b 0\r\n" % REPLID.encode()
 
         def breaks_off(session: Session) -> None:
@@ -215,7 +224,7 @@ class Faults(SynchronousTestCase):
             (is_no_redis, "Error reply to PING from master: 'HTTP/1.1 400 Bad Request'"),
             (falls_silent, "Timeout receiving bulk data from MASTER..."),
         ]
-        self.meet(bad, **{"repl-timeout": "2"})
+        self.meet(bad, **{"repl-timeout": "1"})
 
 
 class TheStream(SynchronousTestCase):
@@ -232,7 +241,24 @@ class TheStream(SynchronousTestCase):
         """Return the offset that the replica applied."""
         return int(replica.info("replication")["slave_repl_offset"])
 
-    def test_transactions_are_applied_whole_and_acknowledged_whole(self) -> None:
+    def test_what_is_applied(self) -> None:
+        together(
+            self.transactions_are_applied_whole_and_acknowledged_whole,
+            self.getack_is_answered_without_itself,
+            self.errors_do_not_end_the_link,
+            self.lost_link_continues,
+        )
+
+    def test_bad_ends(self) -> None:
+        together(
+            self.broken_stream_discards_the_state,
+            self.master_without_psync,
+            self.master_without_psync_that_waits,
+            self.bytes_glued_to_the_mark_and_a_master_that_is_silent_later,
+            self.refused_connection,
+        )
+
+    def transactions_are_applied_whole_and_acknowledged_whole(self) -> None:
         group = command("MULTI") + command("SET", "a", "1") + command("SET", "b", "2") + command("EXEC")
         go = threading.Event()
 
@@ -256,7 +282,7 @@ class TheStream(SynchronousTestCase):
         wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the last byte")
         self.assertEqual((replica.call("GET", "b"), self.offset(replica)), (b"2", 100 + len(group)))
 
-    def test_getack_is_answered_without_itself(self) -> None:
+    def getack_is_answered_without_itself(self) -> None:
         answers: list[bytes] = []
         write, getack = command("SET", "a", "1"), command("REPLCONF", "GETACK", "*")
 
@@ -274,7 +300,7 @@ class TheStream(SynchronousTestCase):
         self.follow(script)
         wait_until(lambda: bool(answers), 10, "both acknowledgements")
 
-    def test_errors_do_not_end_the_link(self) -> None:
+    def errors_do_not_end_the_link(self) -> None:
         def script(session: Session) -> None:
             session.handshake()
             session.full(image(s="x"))
@@ -296,7 +322,7 @@ class TheStream(SynchronousTestCase):
         )
         self.assertTrue(link_up(replica))
 
-    def test_broken_stream_discards_the_state(self) -> None:
+    def broken_stream_discards_the_state(self) -> None:
         asked: list[bytes] = []
 
         def script(session: Session) -> None:
@@ -316,7 +342,7 @@ class TheStream(SynchronousTestCase):
         wait_until(lambda: replica.call("GET", "s") == b"y", 10, "the second synchronisation")
         self.assertTrue(asked[0].startswith(b"PSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"), asked)
 
-    def test_lost_link_continues(self) -> None:
+    def lost_link_continues(self) -> None:
         write = command("SELECT", "3") + command("SET", "a", "1")
         asked: list[bytes] = []
 
@@ -339,7 +365,7 @@ class TheStream(SynchronousTestCase):
         self.assertEqual(asked[0].split(b"\r\n")[2:5:2], [REPLID.encode(), str(51 + len(write)).encode()])
         self.assertEqual(self.offset(replica), 50 + len(write) + len(command("SET", "b", "2")))
 
-    def test_master_without_psync(self) -> None:
+    def master_without_psync(self) -> None:
         def script(session: Session) -> None:
             session.handshake()
             session.sock.sendall(b"-ERR unknown command 'PSYNC'\r\n")
@@ -352,7 +378,22 @@ class TheStream(SynchronousTestCase):
         wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the stream")
         self.assertEqual(replica.call("GET", "s"), b"x")
 
-    def test_bytes_glued_to_the_mark_and_a_master_that_is_silent_later(self) -> None:
+    def master_without_psync_that_waits(self) -> None:
+        """Behind a mark a master sends nothing before the first acknowledgement, also when it only knows SYNC."""
+
+        def script(session: Session) -> None:
+            session.handshake()
+            session.sock.sendall(b"-ERR unknown command 'PSYNC'\r\n")
+            session.until(b"SYNC\r\n")
+            session.sock.sendall(b"$EOF:%b\r\n" % MARK + image(s="x") + MARK)
+            session.until(b"REPLCONF\r\n$3\r\nACK\r\n")
+            session.sock.sendall(command("SET", "a", "1"))
+            session.linger()
+
+        replica, _ = self.follow(script)
+        wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the stream")
+
+    def bytes_glued_to_the_mark_and_a_master_that_is_silent_later(self) -> None:
         def script(session: Session) -> None:
             session.handshake()
             session.sock.sendall(
@@ -360,12 +401,12 @@ class TheStream(SynchronousTestCase):
             )
             session.linger()
 
-        replica, _ = self.follow(script, **{"repl-timeout": "2"})
+        replica, _ = self.follow(script, **{"repl-timeout": "1"})
         wait_until(lambda: replica.call("GET", "a") == b"1", 10, "the stream")
         replica.wait_log("MASTER timeout: no data nor PING received...")
         replica.wait_log("Caching the disconnected master state.")
 
-    def test_refused_connection(self) -> None:
+    def refused_connection(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as unused:
             port = unused.getsockname()[1]
         replica = Replicad(self, {"replicaof": f"127.0.0.1 {port}"}).start()

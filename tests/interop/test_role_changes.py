@@ -149,7 +149,7 @@ class Interruptions(SynchronousTestCase):
         self.assertEqual(client.read_reply(), [b"q", b"v"])
 
     def test_nobody_joins_an_image_of_an_old_history(self) -> None:
-        master, middle, _ = self.pair(**{"repl-diskless-sync": "no"})
+        _, middle, _ = self.pair(**{"repl-diskless-sync": "no"})
         other = Replicad(self, name="other").start()
         middle.call("DEBUG", "POPULATE", 100_000, "x", 64)
         middle.call("REPLICAOF", "NO", "ONE")
