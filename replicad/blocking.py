@@ -27,7 +27,7 @@ Place = tuple[int, bytes]
 class Waiting:
     """Why and until when one client is blocked.  ``on_timeout`` is the reply when time is up."""
 
-    __slots__ = ("argv", "attempt", "data", "db", "on_timeout", "places", "timer")
+    __slots__ = ("argv", "attempt", "data", "db", "even_gone", "on_timeout", "places", "timer")
 
     def __init__(
         self, db: Database, places: list[Place], attempt: Callable[[bytes], Any] | None, on_timeout: Any, argv: list[bytes]
@@ -38,6 +38,7 @@ class Waiting:
         self.on_timeout = on_timeout
         self.argv = argv
         self.timer: Any = None
+        self.even_gone = False  #: ``attempt`` wants to know of a deleted key too (XREADGROUP)
         self.data: Any = None  #: WAIT keeps (offset, replicas wanted) here
 
 
@@ -112,9 +113,11 @@ class Blocking:
                 ready, self.ready = self.ready, {}
                 for place in ready:
                     for client in list(self.by_key.get(place, ())):
-                        if server.databases[place[0]].peek(place[1]) is None:
-                            break
-                        self._attempt(client, place[1])
+                        waiting = client.blocked
+                        if waiting is not None and (
+                            waiting.even_gone or server.databases[place[0]].peek(place[1]) is not None
+                        ):
+                            self._attempt(client, place[1])
         finally:
             self._serving = False
 
@@ -142,7 +145,7 @@ class Blocking:
             client.unblock(error)
 
     def rekey(self, first: int, second: int) -> None:
-        """SWAPDB exchanged two databases: keys that now exist may serve waiting clients."""
+        """SWAPDB exchanged two databases: keys that now exist may serve waiting clients, or are gone."""
         for place in self.by_key:
-            if place[0] in (first, second) and self._server.databases[place[0]].peek(place[1]) is not None:
+            if place[0] in (first, second):
                 self.ready[place] = None

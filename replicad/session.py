@@ -195,16 +195,18 @@ class Client:
         timeout_ms: int,
         attempt: Callable[[bytes], Any] | None,
         on_timeout: Any = NULL_ARRAY,
+        even_gone: bool = False,
     ) -> Any:
         """Wait for one of ``keys`` (of the current database); a command returns what this returns.
 
         ``attempt(key)`` is called when a key was touched, in the order in which clients began to wait; it returns the
-        reply, or BLOCKED to go on waiting.  ``timeout_ms`` 0 waits for ever.  Inside EXEC nothing waits: the reply is
+        reply, or BLOCKED to go on waiting.  With ``even_gone`` it is called also for a key that was deleted.
+        ``timeout_ms`` 0 waits for ever.  Inside EXEC nothing waits: the reply is
         ``on_timeout`` at once.
         """
         if self.in_exec or self.is_master:
             return on_timeout
-        self.server.blocking.add(self, self.db, keys, timeout_ms, attempt, on_timeout)
+        self.server.blocking.add(self, self.db, keys, timeout_ms, attempt, on_timeout).even_gone = even_gone
         return BLOCKED
 
     def unblock(self, value: Any) -> None:

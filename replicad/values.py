@@ -21,19 +21,35 @@ keys, expiry, clients or files.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from math import inf, nextafter
 from typing import Any
 
-from sortedcontainers import SortedDict, SortedList
+from sortedcontainers import SortedList
 
-StreamId = tuple[int, int]
-Fields = tuple[bytes, ...]
+from .consumer_group import MAX_STREAM_ID, MIN_STREAM_ID, Consumer, Group, Pending, StreamId
+from .stream_value import Fields, Stream
 
-MAX_STREAM_ID: StreamId = (2**64 - 1, 2**64 - 1)
-MIN_STREAM_ID: StreamId = (0, 0)
+__all__ = [
+    "MAX_STREAM_ID",
+    "MIN_STREAM_ID",
+    "TYPE_NAMES",
+    "Consumer",
+    "Entry",
+    "Fields",
+    "Group",
+    "ModuleValue",
+    "Pending",
+    "SortedSet",
+    "Stream",
+    "StreamId",
+    "Value",
+    "copy_value",
+    "memory_usage",
+    "type_name",
+]
 
 #: Up to this many members the order of a sorted set is a plain list; inserting into it moves at most 2 KB.
 _SMALL = 256
@@ -250,253 +266,6 @@ class SortedSet:
         return new
 
 
-class Pending:
-    """One delivered and not yet acknowledged stream entry: to whom, when (Unix ms) and how many times."""
-
-    __slots__ = ("consumer", "delivery_count", "delivery_time_ms")
-
-    def __init__(self, consumer: bytes, delivery_time_ms: int, delivery_count: int) -> None:
-        self.consumer = consumer
-        self.delivery_time_ms = delivery_time_ms
-        self.delivery_count = delivery_count
-
-    def copy(self) -> Pending:
-        """Return an independent copy."""
-        return Pending(self.consumer, self.delivery_time_ms, self.delivery_count)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Pending:
-            return NotImplemented
-        return (self.consumer, self.delivery_time_ms, self.delivery_count) == (
-            other.consumer,
-            other.delivery_time_ms,
-            other.delivery_count,
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Pending({self.consumer!r}, {self.delivery_time_ms}, {self.delivery_count})"
-
-
-class Consumer:
-    """A consumer of a group: when it was last seen and last got entries (Unix ms, -1 for never)."""
-
-    __slots__ = ("active_time_ms", "seen_time_ms")
-
-    def __init__(self, seen_time_ms: int, active_time_ms: int = -1) -> None:
-        self.seen_time_ms = seen_time_ms
-        self.active_time_ms = active_time_ms
-
-    def copy(self) -> Consumer:
-        """Return an independent copy."""
-        return Consumer(self.seen_time_ms, self.active_time_ms)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Consumer:
-            return NotImplemented
-        return (self.seen_time_ms, self.active_time_ms) == (other.seen_time_ms, other.active_time_ms)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Consumer({self.seen_time_ms}, {self.active_time_ms})"
-
-
-class Group:
-    """A consumer group.
-
-    ``last_delivered`` is a stream id, ``entries_read`` the logical read counter or None when it is unknown, ``pending``
-    an id-ordered mapping of ids to :class:`Pending` (a ``SortedDict``, so ``irange`` works), ``consumers`` maps names
-    to :class:`Consumer`.  Who holds an entry is said by ``Pending.consumer`` alone.
-    """
-
-    __slots__ = ("consumers", "entries_read", "last_delivered", "pending")
-
-    def __init__(self, last_delivered: StreamId = MIN_STREAM_ID, entries_read: int | None = None) -> None:
-        self.last_delivered = last_delivered
-        self.entries_read = entries_read
-        self.pending: Any = SortedDict()
-        self.consumers: dict[bytes, Consumer] = {}
-
-    def pending_range(
-        self,
-        start: StreamId = MIN_STREAM_ID,
-        end: StreamId = MAX_STREAM_ID,
-        consumer: bytes | None = None,
-        count: int | None = None,
-    ) -> list[tuple[StreamId, Pending]]:
-        """Return up to ``count`` entries with ``start`` <= id <= ``end``, in order, of one consumer if named."""
-        found: list[tuple[StreamId, Pending]] = []
-        if count is not None and count <= 0:
-            return found
-        pending = self.pending
-        for entry_id in pending.irange(start, end):
-            item = pending[entry_id]
-            if consumer is None or item.consumer == consumer:
-                found.append((entry_id, item))
-                if count is not None and len(found) >= count:
-                    break
-        return found
-
-    def copy(self) -> Group:
-        """Return an independent copy."""
-        new = Group(self.last_delivered, self.entries_read)
-        new.pending.update({entry_id: item.copy() for entry_id, item in self.pending.items()})
-        new.consumers = {name: consumer.copy() for name, consumer in self.consumers.items()}
-        return new
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Group:
-            return NotImplemented
-        return (
-            self.last_delivered == other.last_delivered
-            and self.entries_read == other.entries_read
-            and dict(self.pending) == dict(other.pending)
-            and self.consumers == other.consumers
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class Stream:
-    """A Redis stream: entries ordered by id, and consumer groups.
-
-    An id is a tuple (milliseconds, sequence), an entry a flat tuple (field, value, field, value, ...).  Ids live in one
-    ascending list and in a dictionary to the fields: appending and looking up cost nothing, ranges are found by
-    bisection, and trimming at the old end only moves a mark until half of the list is stale.
-
-    ``last_id`` is the greatest id ever added, ``max_deleted_id`` the greatest that XDEL removed, ``entries_added``
-    counts all entries ever added, ``groups`` maps names to :class:`Group`.  The methods do not touch
-    ``max_deleted_id``, and ``entries_added`` only grows in :meth:`append`.
-    """
-
-    __slots__ = ("_fields", "_head", "_ids", "entries_added", "groups", "last_id", "max_deleted_id")
-
-    def __init__(self) -> None:
-        self._ids: list[StreamId] = []
-        self._head = 0
-        self._fields: dict[StreamId, Fields] = {}
-        self.last_id: StreamId = MIN_STREAM_ID
-        self.max_deleted_id: StreamId = MIN_STREAM_ID
-        self.entries_added = 0
-        self.groups: dict[bytes, Group] = {}
-
-    @property
-    def first_id(self) -> StreamId:
-        """The id of the oldest entry, (0, 0) when there is none."""
-        return self._ids[self._head] if self._fields else MIN_STREAM_ID
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __contains__(self, entry_id: object) -> bool:
-        return entry_id in self._fields
-
-    def __iter__(self) -> Iterator[tuple[StreamId, Fields]]:
-        """Iterate over (id, fields), oldest first.  The stream must not change meanwhile."""
-        ids, fields = self._ids, self._fields
-        for index in range(self._head, len(ids)):
-            entry_id = ids[index]
-            yield entry_id, fields[entry_id]
-
-    def get(self, entry_id: StreamId) -> Fields | None:
-        """Return the fields of an entry, None when it does not exist."""
-        return self._fields.get(entry_id)
-
-    def append(self, entry_id: StreamId, fields: Fields) -> None:
-        """Add an entry; its id must be above ``last_id`` (ValueError otherwise)."""
-        if entry_id <= self.last_id:
-            raise ValueError("stream ids must grow")
-        self._ids.append(entry_id)
-        self._fields[entry_id] = fields
-        self.last_id = entry_id
-        self.entries_added += 1
-
-    def delete(self, entry_id: StreamId) -> bool:
-        """Remove one entry; return whether it was there."""
-        if self._fields.pop(entry_id, None) is None:
-            return False
-        index = bisect_left(self._ids, entry_id, self._head)
-        if index == self._head:
-            self._advance(1)
-        else:
-            del self._ids[index]
-        return True
-
-    def trim_first(self, count: int) -> int:
-        """Remove up to ``count`` of the oldest entries; return how many were removed."""
-        count = min(count, len(self._fields))
-        if count <= 0:
-            return 0
-        head, ids, fields = self._head, self._ids, self._fields
-        for index in range(head, head + count):
-            del fields[ids[index]]
-        self._advance(count)
-        return count
-
-    def _advance(self, count: int) -> None:
-        # The front of a list is expensive to delete one by one, so it is cut off when it is the larger part.
-        self._head += count
-        if self._head * 2 > len(self._ids):
-            del self._ids[: self._head]
-            self._head = 0
-
-    def count_before(self, entry_id: StreamId, inclusive: bool = False) -> int:
-        """Return how many entries have an id below ``entry_id`` (or equal to it too, when ``inclusive``)."""
-        bisect = bisect_right if inclusive else bisect_left
-        return bisect(self._ids, entry_id, self._head) - self._head
-
-    def range(
-        self,
-        start: StreamId = MIN_STREAM_ID,
-        end: StreamId = MAX_STREAM_ID,
-        count: int | None = None,
-        reverse: bool = False,
-    ) -> list[tuple[StreamId, Fields]]:
-        """Return up to ``count`` entries with ``start`` <= id <= ``end``, oldest first, newest first when
-        ``reverse``."""
-        ids, fields = self._ids, self._fields
-        low = bisect_left(ids, start, self._head)
-        high = bisect_right(ids, end, low)
-        if count is not None and high - low > count:
-            if reverse:
-                low = high - max(count, 0)
-            else:
-                high = low + max(count, 0)
-        found = [(entry_id, fields[entry_id]) for entry_id in ids[low:high]]
-        if reverse:
-            found.reverse()
-        return found
-
-    def copy(self) -> Stream:
-        """Return an independent stream; the immutable entries are shared."""
-        new = Stream()
-        new._ids = self._ids[self._head :]
-        new._fields = self._fields.copy()
-        new.last_id = self.last_id
-        new.max_deleted_id = self.max_deleted_id
-        new.entries_added = self.entries_added
-        new.groups = {name: group.copy() for name, group in self.groups.items()}
-        return new
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not Stream:
-            return NotImplemented
-        return (
-            self._fields == other._fields
-            and self.last_id == other.last_id
-            and self.max_deleted_id == other.max_deleted_id
-            and self.entries_added == other.entries_added
-            and self.groups == other.groups
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<Stream of {len(self._fields)}, last id {self.last_id[0]}-{self.last_id[1]}>"
-
-
 _MODULE_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -584,9 +353,9 @@ def memory_usage(value: Any, samples: int = 5) -> int:
         sizes = (size_of(member) + each for member in value.scores)
         return size_of(value) + size_of(value.scores) + _scaled(sizes, len(value), samples)
     if kind is Stream:
-        # Per entry: the id (a pair of two numbers) and the tuple of fields.
-        sizes = (56 + 64 + size_of(fields) + sum(map(size_of, fields)) for fields in value._fields.values())
-        total = size_of(value) + size_of(value._ids) + size_of(value._fields) + _scaled(sizes, len(value), samples)
+        # Per entry: the id (a pair of two numbers), the tuple of fields, and a place for each in a list.
+        sizes = (56 + 64 + 16 + size_of(fields) + sum(map(size_of, fields)) for _, fields in value)
+        total: int = size_of(value) + 600 * value.node_count + _scaled(sizes, len(value), samples)
         for name, group in value.groups.items():
             total += size_of(name) + 1000 + 250 * len(group.pending) + 150 * len(group.consumers)
         return total

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from struct import Struct
 from typing import Any
 
-from ..values import Consumer, Group, ModuleValue, Pending, SortedSet, Stream, StreamId
+from ..values import Consumer, Fields, Group, ModuleValue, Pending, SortedSet, Stream, StreamId
 from .lzf import decompress
 from .rdb_compact import Corrupt, read_intset, read_listpack, read_ziplist, read_zipmap
 from .rdb_write import encode_length
@@ -417,7 +417,8 @@ def _stream(form: int) -> Callable[[Source], Reader]:
             node = yield from source.string()
             if len(node) != 16:
                 raise Corrupt("stream node has an id of a wrong size")
-            _read_node(stream, _id(node, 0), read_listpack((yield from source.string())))
+            listpack = yield from source.string()
+            _read_node(stream, _id(node, 0), read_listpack(listpack), len(listpack))
         if (yield from source.length()) != len(stream):
             raise Corrupt("stream has another number of entries than announced")
         last_id = yield from source.stream_id()
@@ -438,8 +439,9 @@ def _stream(form: int) -> Callable[[Source], Reader]:
     return read
 
 
-def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes]) -> None:
-    """Append the living entries of one node to ``stream``."""
+def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes], size: int) -> None:
+    """Append the living entries of one node of ``size`` bytes to ``stream``."""
+    entries: list[tuple[StreamId, Fields]] = []
     try:
         live = int(elements[0])
         total = live + int(elements[1])
@@ -465,7 +467,8 @@ def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes]) -> None
             position = stop + 1
             if not flags & 1:
                 live -= 1
-                stream.append(entry_id, fields)
+                entries.append((entry_id, fields))
+        stream.append_node(node_id, tuple(shared), entries, total - len(entries), size)
     except (ValueError, IndexError):
         raise Corrupt("stream node does not hold together") from None
     if live or position != len(elements):

@@ -23,8 +23,6 @@ _id = Struct(">QQ").pack
 #: Elements of a collection that are put together before they are handed on; bounds both memory and the time of one
 #: step.
 _STEP = 512
-_NODE_ENTRIES = 100
-_NODE_BYTES = 4096
 _UNKNOWN = b"\x81" + b"\xff" * 8
 
 
@@ -129,11 +127,9 @@ def _module_pieces(value: ModuleValue, _version: int, _compressed: bool) -> Iter
 
 
 def _stream_pieces(value: Stream, version: int, compressed: bool) -> Iterator[bytes]:
-    # The number of nodes comes first, so they are cut before they are coded.
-    nodes = list(_nodes(value))
-    yield encode_length(len(nodes))
-    for node in nodes:
-        yield _node(node, compressed)
+    yield encode_length(value.node_count)
+    for key, shared, entries in value.nodes():
+        yield _node(key, shared, entries, compressed)
     parts = [encode_length(len(value)), _length_id(value.last_id)]
     if version > 9:
         parts += (_length_id(value.first_id), _length_id(value.max_deleted_id), encode_length(value.entries_added))
@@ -143,24 +139,9 @@ def _stream_pieces(value: Stream, version: int, compressed: bool) -> Iterator[by
         yield from _group(name, group, version)
 
 
-def _nodes(stream: Stream) -> Iterator[list[tuple[StreamId, Fields]]]:
-    node: list[tuple[StreamId, Fields]] = []
-    size = 0
-    for entry in stream:
-        node.append(entry)
-        size += 20 + sum(map(len, entry[1]))
-        if size >= _NODE_BYTES or len(node) >= _NODE_ENTRIES:
-            yield node
-            node = []
-            size = 0
-    if node:
-        yield node
-
-
-def _node(entries: list[tuple[StreamId, Fields]], compressed: bool) -> bytes:
-    """Return the id and the listpack of one node.  Its first entry names the fields that others may share."""
-    (node_ms, node_seq), first = entries[0]
-    shared = first[::2]
+def _node(key: StreamId, shared: Fields, entries: list[tuple[StreamId, Fields]], compressed: bool) -> bytes:
+    """Return the id and the listpack of one node; ``shared`` are field names that entries need not repeat."""
+    node_ms, node_seq = key
     width = len(shared)
     integer, text = listpack_integer, listpack_string
     elements = [integer(len(entries)), integer(0), integer(width), *map(text, shared), integer(0)]
