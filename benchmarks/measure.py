@@ -98,14 +98,16 @@ def fill(node: Node, keys: int) -> float:
 
 
 class Probe:
-    """A context manager around ``benchmarks.probe``; afterwards `max_ms` and `p999_ms` hold the waiting times."""
+    """A context manager around ``benchmarks.probe``; afterwards `max_ms` and `p999_ms` hold the waiting times, and `cpu_ms`
+    the most CPU time that the server used during one of them."""
 
     def __init__(self, node: Node) -> None:
         self.max_ms = 0.0
         self.p999_ms = 0.0
+        self.cpu_ms = 0.0
         self.requests = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.probe", str(node.port)],
+            [sys.executable, "-m", "benchmarks.probe", str(node.port), str(node.pid)],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -129,3 +131,4 @@ class Probe:
         if not result:
             raise AssertionError("the probe lost its connection")
         self.max_ms, self.p999_ms, self.requests = result["max_ms"], result["p999_ms"], result["requests"]
+        self.cpu_ms = result["cpu_ms"]

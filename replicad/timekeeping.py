@@ -111,7 +111,7 @@ class Timekeeper:
         self._reclaiming = False
         if len(server.trash):
             until = time.perf_counter() + SLICE_SECONDS
-            while server.trash.reclaim(2000):
+            while server.trash.reclaim(500):
                 if time.perf_counter() > until:
                     if not self._reclaiming:
                         self._reclaiming = True

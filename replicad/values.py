@@ -257,6 +257,12 @@ class SortedSet:
                 del scores[member]
         return found
 
+    def parts(self) -> list[Any]:
+        """Empty the set and return the containers it was made of, for whoever frees them in slices."""
+        scores, order = self.scores, self._order
+        self.scores, self._order = {}, None
+        return [scores] if order is None else [scores, order]
+
     def copy(self) -> SortedSet:
         """Return an independent set with the same members."""
         new = SortedSet.__new__(SortedSet)
