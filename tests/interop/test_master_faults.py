@@ -31,7 +31,7 @@ class ScriptedReplica:
     def __init__(self, case: SynchronousTestCase, master: Replicad) -> None:
         self.sock = socket.create_connection(("127.0.0.1", master.port), 10)
         case.addCleanup(self.sock.close)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def say(self, *lines: bytes) -> None:
         """Send raw bytes."""
@@ -39,23 +39,27 @@ class ScriptedReplica:
 
     def until(self, text: bytes) -> bytes:
         """Return everything up to and including ``text``."""
-        while text not in self.buffer:
+        seen = 0
+        while (begin := self.buffer.find(text, seen)) < 0:
+            seen = max(0, len(self.buffer) - len(text))
             self._more()
-        end = self.buffer.index(text) + len(text)
-        taken, self.buffer = self.buffer[:end], self.buffer[end:]
-        return taken
+        return self._take(begin + len(text))
 
     def read(self, size: int) -> bytes:
         """Return exactly ``size`` bytes."""
         while len(self.buffer) < size:
             self._more()
-        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return taken
 
     def _more(self) -> None:
-        data = self.sock.recv(65536)
+        data = self.sock.recv(1 << 20)
         if not data:
-            raise ConnectionError(f"closed; the last was {self.buffer[-200:]!r}")
+            raise ConnectionError(f"closed; the last was {bytes(self.buffer[-200:])!r}")
         self.buffer += data
 
     def closed(self, timeout: float = 5.0) -> bool:
