@@ -147,9 +147,9 @@ def bitcount(client: Client, argv: list[bytes]) -> int:
 def bitpos(client: Client, argv: list[bytes]) -> int:
     """Returns the position of the first bit that is 1 or 0, in a string or in a part of it; -1 when there is none.
 
-    Without an end a string is followed by zeros without end.
-
     BITPOS key bit [start [end [BYTE | BIT]]]
+
+    Without an end a string is followed by zeros without end.
     """
     bit = integer(argv[2])
     if bit != 0 and bit != 1:

@@ -12,7 +12,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
-from replicad.persistence.lzf import compress
 from replicad.persistence.rdb import Decoder, Encoder, required_version
 from replicad.persistence.rdb_compact import listpack_integer, listpack_string, write_listpack
 from replicad.persistence.rdb_write import encode_length, encode_string
@@ -383,8 +382,8 @@ class DecoderTest(SynchronousTestCase):
     def test_compact_values(self) -> None:
         """Values that are one string, compressed or not, whole in a piece or cut anywhere; empty ones are left out."""
         listpack = write_listpack(map(listpack_string, (b"f", b"1", b"gg", b"-3000")), 4)
-        packed = compress(listpack + bytes(40), 50)
-        assert packed is not None
+        # LZF by hand, because the extension may be missing: a run of literals, then 39 times the byte before
+        packed = bytes([len(listpack)]) + listpack + b"\0" + bytes([7 << 5, 39 - 9, 0])
         lzf_string = b"\xc3" + encode_length(len(packed)) + encode_length(len(listpack) + 40) + packed
         for body, value in (
             (b"\x10\x01k" + encode_string(listpack), {b"f": b"1", b"gg": b"-3000"}),
