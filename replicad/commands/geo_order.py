@@ -3,8 +3,8 @@
 Owns: ``nearest``.  GEOSEARCHSTORE ... COUNT goes to the replicas as it came, and each server searches for itself: when some
 members are equally far away, all must agree which of them are among the first.  Redis sorts only the part that it needs,
 with the quicksort of Bentley and McIlroy ("Engineering a sort function", 1993), which leaves equal elements in an order of
-its own.  So the same exchanges are made here, but only when there are equal distances at all.  Distances that were made up to
-let a quicksort take quadratic time are noticed by the depth; what is left then is sorted as Python does it.
+its own.  So the same exchanges are made here, but only when there are equal distances at all.  Distances that were made up
+to let a quicksort take quadratic time are noticed by the depth; what is left then is sorted as Python does it.
 """
 
 from __future__ import annotations

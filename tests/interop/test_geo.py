@@ -88,14 +88,14 @@ class Geo(TwoHeadedTestCase):
         search = "GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km"
         store = "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km"
         words = (
-            "", "ASC", "DESC", "asc desc", "DESC ASC", "COUNT 1", "count 2 desc", "COUNT", "COUNT 0", "COUNT -1", "COUNT x",
-            "COUNT 1.5", f"COUNT {BIG}", f"COUNT {BIG}0", "ANY", "COUNT 1 ANY", "ANY COUNT 1", "COUNT 2 ANY DESC",
-            "COUNT 2 COUNT 1", "COUNT ANY 1",
-            "WITHDIST", "WITHHASH", "WITHCOORD", "withcoord withdist withhash", "WITHDIST WITHDIST", "FOO", "STORE",
-            "STOREDIST", "STORE e", "STOREDIST e", "STORE e STOREDIST f", "STOREDIST e STORE f", "STORE e WITHDIST", "STORE e WITHHASH",
-            "WITHCOORD STOREDIST e", "STORE e COUNT 1", "STORE STORE", "STORE e FOO", "ANY STORE e", "ANY WITHDIST STORE e",
-            "ANY FOO", "FROMMEMBER Palermo", "FROMLONLAT 1 1", "BYRADIUS 1 km", "BYBOX 1 1 km", "WITHDIST ANY",
-            "STOREDIST COUNT 2", "STOREDIST WITHDIST", "STOREDIST STOREDIST", "STOREDIST ANY",
+            "", "ASC", "DESC", "asc desc", "DESC ASC", "COUNT 1", "count 2 desc", "COUNT", "COUNT 0", "COUNT -1",
+            "COUNT x", "COUNT 1.5", f"COUNT {BIG}", f"COUNT {BIG}0", "ANY", "COUNT 1 ANY", "ANY COUNT 1",
+            "COUNT 2 ANY DESC", "COUNT 2 COUNT 1", "COUNT ANY 1", "WITHDIST", "WITHHASH", "WITHCOORD",
+            "withcoord withdist withhash", "WITHDIST WITHDIST", "FOO", "STORE", "STOREDIST", "STORE e", "STOREDIST e",
+            "STORE e STOREDIST f", "STOREDIST e STORE f", "STORE e WITHDIST", "STORE e WITHHASH",
+            "WITHCOORD STOREDIST e", "STORE e COUNT 1", "STORE STORE", "STORE e FOO", "ANY STORE e",
+            "ANY WITHDIST STORE e", "ANY FOO", "FROMMEMBER Palermo", "FROMLONLAT 1 1", "BYRADIUS 1 km", "BYBOX 1 1 km",
+            "WITHDIST ANY", "STOREDIST COUNT 2", "STOREDIST WITHDIST", "STOREDIST STOREDIST", "STOREDIST ANY",
         )  # fmt: skip
         self.do(*SICILY.split())
         for options in words:
@@ -153,9 +153,11 @@ class Geo(TwoHeadedTestCase):
     def test_key_positions(self) -> None:
         for line in (
             "GEORADIUS g 0 0 1 km STORE d", "GEORADIUS g 0 0 1 km STORE d STOREDIST e",
-            "GEORADIUS g 0 0 1 km STOREDIST e STORE d", "GEORADIUS g 0 0 1 km STORE", "GEORADIUSBYMEMBER g 0 1 km STORE STORE", "GEORADIUSBYMEMBER g m 1 km asc store d",
-            "GEORADIUSBYMEMBER g STORE 1 km", "GEORADIUS_RO g 0 0 1 km", "GEOSEARCHSTORE d g FROMMEMBER a BYRADIUS 1 km",
-            "BITOP AND d a b", "BITFIELD k GET u8 0", "PFCOUNT a b", "PFMERGE d a b", "PFDEBUG ENCODING h",
+            "GEORADIUS g 0 0 1 km STOREDIST e STORE d", "GEORADIUS g 0 0 1 km STORE",
+            "GEORADIUSBYMEMBER g 0 1 km STORE STORE", "GEORADIUSBYMEMBER g m 1 km asc store d",
+            "GEORADIUSBYMEMBER g STORE 1 km", "GEORADIUS_RO g 0 0 1 km",
+            "GEOSEARCHSTORE d g FROMMEMBER a BYRADIUS 1 km", "BITOP AND d a b", "BITFIELD k GET u8 0", "PFCOUNT a b",
+            "PFMERGE d a b", "PFDEBUG ENCODING h",
         ):  # fmt: skip
             self.do("COMMAND", "GETKEYS", *line.split())
             self.do("COMMAND", "GETKEYSANDFLAGS", *line.split())
@@ -235,8 +237,8 @@ class Geo(TwoHeadedTestCase):
         base: list[int] | None = None
         for line in (
             f"SET s x|{SICILY}|{SICILY}|GEOADD g CH 1 1 a 13 38 Palermo|GEORADIUS g 15 37 200 km STORE d|"
-            "GEORADIUS g 15 37 1 m STORE d|GEORADIUS g 15 37 1 m STORE d|"
-            "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYBOX 500 500 km|GEORADIUS missing 15 37 1 m STORE d|GEOSEARCHSTORE s missing FROMMEMBER a BYBOX 500 500 km"
+            "GEORADIUS g 15 37 1 m STORE d|GEORADIUS g 15 37 1 m STORE d|GEORADIUS missing 15 37 1 m STORE d|"
+            "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYBOX 500 500 km|GEOSEARCHSTORE s missing FROMMEMBER a BYBOX 500 500 km"
         ).split("|"):
             self.do(*line.split())
             now = [int(one.info("persistence")["rdb_changes_since_last_save"]) for one in (self.pair.real, self.pair.ours)]
