@@ -74,9 +74,9 @@ def _union(client: Client, keys: list[bytes]) -> tuple[bytes, bool]:
 def pfcount(client: Client, argv: list[bytes]) -> int:
     """Returns about how many different elements were added to a HyperLogLog, or to several together.
 
-    The result for one key is kept in its string, so PFCOUNT may write; on a replica it writes only what the master says.
-
     PFCOUNT key [key ...]
+
+    The result for one key is kept in its string, so PFCOUNT may write; on a replica it writes only what the master says.
     """
     if len(argv) > 2:
         return hll.estimate(_union(client, argv[1:])[0])
