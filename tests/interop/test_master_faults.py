@@ -215,7 +215,7 @@ class Images(SynchronousTestCase):
         self.assertEqual(master.info("stats")["sync_full"], "2")
 
     def replica_leaves_during_the_transfer(self) -> None:
-        master = self.start(**{"repl-diskless-sync": "yes"})
+        master = self.start(**{"repl-diskless-sync": "yes", "rdbcompression": "no"})
         for number in range(20):
             master.call("SET", f"k{number}", "x" * 1_000_000)
         replica = ScriptedReplica(self, master)
@@ -247,7 +247,7 @@ class Images(SynchronousTestCase):
         self.assertEqual(replica.read(len(expected)), expected)
 
     def slow_reader_does_not_grow_the_master(self) -> None:
-        master = self.start(**{"repl-diskless-sync": "yes"})
+        master = self.start(**{"repl-diskless-sync": "yes", "rdbcompression": "no", "repl-timeout": 2})
         for number in range(60):
             master.call("SET", f"k{number}", "x" * 1_000_000)
         before = int(master.info("memory")["used_memory_rss"])
@@ -258,6 +258,11 @@ class Images(SynchronousTestCase):
         grown = int(master.info("memory")["used_memory_rss"]) - before
         self.assertTrue(grown < 30_000_000, grown)
         self.assertEqual(master.call("GET", "a"), b"1")
+        # It holds up the transfer for the others too long.
+        master.wait_log("Disconnecting timedout replica (full sync): 127.0.0.1:7777")
+        master.wait_log("Diskless rdb transfer, last replica dropped, killing fork child.")
+        self.assertTrue(replica.closed())
+        self.assertEqual(master.info("persistence")["rdb_bgsave_in_progress"], "0")
 
 
 class Streams(SynchronousTestCase):
