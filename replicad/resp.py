@@ -141,6 +141,25 @@ def encode_error(text: bytes) -> bytes:
     return b"-%b\r\n" % text
 
 
+#: The end of a bulk string and the header of the next one by its length.
+_BETWEEN = [b"\r\n$%d\r\n" % length for length in range(1024)]
+
+
+def bulks(value: tuple[bytes, ...]) -> bytes:
+    """``value`` as an array of bulk strings, from some thirty elements on faster than ``pack``, twice at hundreds.
+
+    The headers are looked up in a loop in C and put between the elements by one assignment to a slice.
+    """
+    out = [b"*%d" % len(value)] * (2 * len(value) + 2)
+    try:
+        out[1:-1:2] = map(_BETWEEN.__getitem__, map(len, value))
+    except IndexError:  # a long element
+        return pack(value)
+    out[2:-1:2] = value
+    out[-1] = b"\r\n"
+    return b"".join(out)
+
+
 def encode(value: Any, resp: int) -> bytes:
     """One reply as bytes for protocol version ``resp`` (2 or 3); the table in the module docstring is the rule."""
     kind = type(value)
@@ -153,7 +172,7 @@ def encode(value: Any, resp: int) -> bytes:
     if value is None:
         return _NULL2 if resp == 2 else _NULL3
     if kind is tuple:
-        return pack(value) if value else b"*0\r\n"
+        return bulks(value) if len(value) > 32 else pack(value) if value else b"*0\r\n"
     if kind is list:
         return b"*%d\r\n" % len(value) + b"".join([encode(item, resp) for item in value])
     return _encode_rare(value, kind, resp)

@@ -282,6 +282,13 @@ class Replying(SynchronousTestCase):
         with self.assertRaises(TypeError):
             encode(object(), 2)
 
+    def test_long_arrays(self) -> None:
+        """As the short ones, whatever the elements' lengths."""
+        for lengths in ([3] * 33, range(100), [0] * 50, [1023] * 40, [1] * 40 + [1024], [5] * 2000, [70000, *[1] * 40]):
+            items = tuple(b"x" * length for length in lengths)
+            self.assertEqual(encode(items, 2), encode(list(items), 2))
+            self.assertEqual(encode(items, 3), encode(items, 2))
+
     @SETTINGS
     @given(ARGUMENTS)
     def test_commands(self, argv: Argv) -> None:
