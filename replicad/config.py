@@ -209,6 +209,11 @@ class Settings(Mapping[str, Any]):
                 raise ConfigError(os.strerror(error.errno or errno.ENOENT)) from None
             if not stat.S_ISDIR(mode):
                 raise ConfigError(os.strerror(errno.ENOTDIR))
+        elif directive.name == "logfile" and value:
+            try:
+                open(os.path.join(self._values["dir"], value), "ab").close()
+            except OSError as error:
+                raise ConfigError(f"Can't open the log file: {error.strerror}") from None
         return value
 
     # CONFIG GET

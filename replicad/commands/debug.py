@@ -83,8 +83,9 @@ def _object(client: Client, argv: Argv) -> Simple:
     value = client.db.peek(argv[2])
     if value is None:
         raise NO_SUCH_KEY
-    form = encoding(client.server.settings, value)
-    size = len(encode_value(value, compressed=True)) - 1
+    settings = client.server.settings
+    form = encoding(settings, value)
+    size = len(encode_value(value, compressed=settings["rdbcompression"])) - 1
     return Simple(
         b"Value at:0x%x refcount:1 encoding:%b serializedlength:%d lru:%d lru_seconds_idle:0"
         % (id(value), form, size, int(time.time()) & 0xFFFFFF)

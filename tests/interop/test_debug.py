@@ -72,6 +72,7 @@ class Debug(TwoHeadedTestCase):
         self.do("SET", "a", "12345")
         self.do("SET", "b", "hello")
         self.do("SET", "c", "x" * 1000)
+        self.addCleanup(self.do, "CONFIG", "SET", "rdbcompression", "yes")
         self.do("CONFIG", "SET", "rdbcompression", "no")  # ours needs the extra lzf for it, which may be missing
         for key in "abc":
             real, ours = (

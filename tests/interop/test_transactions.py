@@ -282,8 +282,9 @@ class TransactionStream(TwoHeadedTestCase):
         taps = [Tap(self, shared(kind).port) for kind in (RealServer, Replicad)]
         self.do("DEBUG", "SET-ACTIVE-EXPIRE", 0)
         for line in ("GET a|GET b", "APPEND a 1|GET b", "GET none|GET a", "WATCH a|GETDEL b", "DEL a b", "INCR a"):
-            self.do_all("SET a 1 PXAT 4000000000000", "SET b 1 PXAT 4000000000000", "PEXPIRE a 1", "PEXPIRE b 1")
-            time.sleep(0.005)
+            # a real server that is held up for so long inside of PEXPIRE would delete the key there and then
+            self.do_all("SET a 1 PXAT 4000000000000", "SET b 1 PXAT 4000000000000", "PEXPIRE a 30", "PEXPIRE b 30")
+            time.sleep(0.04)
             for tap in taps:
                 tap.commands()
             self.do("MULTI")

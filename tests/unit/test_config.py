@@ -83,6 +83,7 @@ class Syntax(ConfCase):
             ("slaveof localhost\n", 1, "wrong number of arguments"),
             ("slaveof localhost 66666\n", 1, "Invalid master port"),
             ("dir /does/not/exist\n", 1, "No such file or directory"),
+            ("logfile /does/not/exist/a.log\n", 1, "Can't open the log file: No such file or directory"),
             ("dir a.conf\n", 1, "Not a directory"),
             ("unixsocketperm 999\n", 1, "argument couldn't be parsed as an octal number"),
             ("rename-command get\n", 1, "Bad directive or wrong number of arguments"),
