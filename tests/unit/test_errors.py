@@ -47,7 +47,8 @@ class Tracebacks(SynchronousTestCase):
         """Every command with arguments that it does not like, alone and in a transaction."""
         server = Server(load(None, []), Clock())
         client = Client(server)
-        run(client, [[b"SET", b"s", b"text"], [b"RPUSH", b"l", b"a"], [b"HSET", b"h", b"f", b"text"], [b"ZADD", b"z", b"1", b"m"]])
+        for line in (b"SET s text", b"RPUSH l a", b"HSET h f text", b"ZADD z 1 m"):
+            run(client, [line.split()])
         refused = 0
         for cmd in all_commands():
             if cmd.name in LEFT_OUT:
