@@ -10,6 +10,9 @@ is a cell of the map.  Angles are in degrees, distances in metres.
 
 from __future__ import annotations
 
+import sys
+from array import array
+from collections.abc import Sequence
 from math import asin, cos, pi, sin, sqrt
 from typing import NamedTuple
 
@@ -85,6 +88,30 @@ def distance(longitude1: float, latitude1: float, longitude2: float, latitude2: 
     return 2.0 * _RADIUS * asin(sqrt(a if a < 1.0 else 1.0))
 
 
+#: How the even bits of 64 move together: shift, and the mask of what stays.
+_GATHER = [(1 << n, ((1 << 64) - 1) // ((1 << (2 << n)) + 1)) for n in range(5)]
+
+
+def _cells_of(scores: Sequence[float]) -> tuple[array[int], array[int]]:
+    """The (latitude, longitude) indexes of many scores, taken apart all at once in one large integer."""
+    try:
+        packed = array("Q", map(int, scores))
+    except OverflowError:
+        packed = array("Q", map(bits_of, scores))
+    size = 8 * len(packed)
+    whole = int.from_bytes(packed.tobytes(), sys.byteorder)
+    ones = int.from_bytes(b"\1\0\0\0\0\0\0\0" * len(packed), "little")
+    out = []
+    for number in (whole, whole >> 1):
+        number &= ones * 0x5555555555555555
+        for shift, mask in _GATHER:
+            number = (number | number >> shift) & ones * mask
+        indexes = array("Q")
+        indexes.frombytes(number.to_bytes(size, sys.byteorder))
+        out.append(indexes)
+    return out[0], out[1]
+
+
 class Area(NamedTuple):
     """A circle (``height`` is None, ``width`` its radius) or a box around a place; in metres, but for the sizes, which are
     in the ``unit`` given."""
@@ -105,6 +132,39 @@ class Area(NamedTuple):
         if distance(longitude, latitude, longitude, self.latitude) > self.height * self.unit / 2:
             return None
         return distance(self.longitude, self.latitude, longitude, latitude)
+
+    def inside(self, pairs: Sequence[tuple[bytes, float]]) -> list[tuple[float, bytes, float]]:
+        """Those of many (member, score) that are inside, as (distance in the unit of the area, member, score).
+
+        The same arithmetic as in ``decode`` and ``distance``, written out here: this loop is what a search consists of.
+        """
+        out = []
+        rows, columns = _cells_of([score for _, score in pairs])
+        unit, circle = self.unit, self.height is None
+        reach = self.width * unit
+        x1, y1 = self.longitude * _RADIANS, self.latitude * _RADIANS
+        cos1 = cos(y1)
+        for (member, score), row, column in zip(pairs, rows, columns, strict=True):
+            longitude = ((column / _CELLS * _WIDTH - 180.0) + ((column + 1) / _CELLS * _WIDTH - 180.0)) / 2
+            latitude = ((LATITUDE_MIN + row / _CELLS * _HEIGHT) + (LATITUDE_MIN + (row + 1) / _CELLS * _HEIGHT)) / 2
+            if longitude > LONGITUDE_MAX:
+                longitude = LONGITUDE_MAX
+            if latitude > LATITUDE_MAX:
+                latitude = LATITUDE_MAX
+            if circle:
+                y2 = latitude * _RADIANS
+                v = sin((longitude * _RADIANS - x1) / 2)
+                if v == 0.0:
+                    found = _RADIUS * abs(y2 - y1)
+                else:
+                    u = sin((y2 - y1) / 2)
+                    a = u * u + cos1 * cos(y2) * v * v
+                    found = 2.0 * _RADIUS * asin(sqrt(a if a < 1.0 else 1.0))
+                if found <= reach:
+                    out.append((found / unit, member, score))
+            elif (in_box := self.distance_to(longitude, latitude)) is not None:
+                out.append((in_box / unit, member, score))
+        return out
 
     def ranges(self) -> list[tuple[int, int]]:
         """The ranges of hashes (first, one behind the last) that cover the area, in the order in which Redis searches: the

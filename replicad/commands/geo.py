@@ -6,8 +6,7 @@ Owns: options, units, replies, what is stored.  Does not own the geometry (``geo
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from replicad import geohash
 from replicad.command import command
@@ -133,12 +132,11 @@ def geopos(client: Client, argv: list[bytes]) -> list[Any]:
     return [NULL_ARRAY if score is None else _coordinates(client, score) for score in _scores(client, argv)]
 
 
-class _Found(NamedTuple):
-    """A member inside the area; ``distance`` is in the unit of the area."""
+#: A member inside the area: its distance in the unit of the area, its name, its score.
+Found = tuple[float, bytes, float]
 
-    distance: float
-    member: bytes
-    score: float
+#: So many members of a cell are taken at once; fewer when any will do, because the search ends with the last one wanted.
+_SLICE, _SLICE_OF_ANY = 1000, 100
 
 
 class _Options:
@@ -275,45 +273,49 @@ def _answer(client: Client, value: SortedSet | None, options: _Options) -> Any:
     if options.store is not None:
         return _store(client, found, options)
     if not (options.with_distance or options.with_hash or options.with_coordinates):
-        return tuple([one.member for one in found])
+        return tuple([member for _, member, _ in found])
     out: list[Any] = []
-    for one in found:
-        row: list[Any] = [one.member]
+    for distance, member, score in found:
+        row: list[Any] = [member]
         if options.with_distance:
-            row.append(b"%.4f" % one.distance)
+            row.append(b"%.4f" % distance)
         if options.with_hash:
-            row.append(geohash.bits_of(one.score))
+            row.append(geohash.bits_of(score))
         if options.with_coordinates:
-            row.append(_coordinates(client, one.score))
+            row.append(_coordinates(client, score))
         out.append(row)
     return out
 
 
-def _search(value: SortedSet, options: _Options) -> list[_Found]:
+def _search(value: SortedSet, options: _Options) -> list[Found]:
     assert options.place is not None
     if options.box is not None:
         width, height = options.box
         area = Area(*options.place, width, height, options.unit)
     else:
         area = Area(*options.place, options.radius or 0.0, None, options.unit)
-    matches = (
-        _Found(distance / options.unit, member, score)
-        for first, stop in area.ranges()
-        for member, score in value.slice(value.bisect_score(first, False), value.bisect_score(stop, False))
-        if (distance := area.distance_to(*geohash.decode(score))) is not None
-    )
-    found = list(islice(matches, options.count)) if options.any else list(matches)
+    step = _SLICE_OF_ANY if options.any else _SLICE
+    found: list[Found] = []
+    for first, stop in area.ranges():
+        low, high = value.bisect_score(first, False), value.bisect_score(stop, False)
+        for at in range(low, high, step):
+            found += area.inside(value.slice(at, min(at + step, high)))
+            if options.any and len(found) >= options.count:
+                break
+    if options.any:
+        del found[options.count :]
+    if options.order == b"DESC":
+        return nearest([(-one[0], one) for one in found], options.count or len(found))
     if options.order or (options.count and not options.any):
-        sign = -1.0 if options.order == b"DESC" else 1.0
-        found = nearest([(sign * one.distance, one) for one in found], options.count or len(found))
+        return nearest([(one[0], one) for one in found], options.count or len(found))
     return found
 
 
-def _store(client: Client, found: list[_Found], options: _Options) -> int:
+def _store(client: Client, found: list[Found], options: _Options) -> int:
     db, key = client.db, options.store
     assert key is not None
     if found:
-        scores = {one.member: one.distance if options.store_distance else one.score for one in found}
+        scores = {member: distance if options.store_distance else score for distance, member, score in found}
         db.put(key, SortedSet.from_scores(scores))
         client.server.dirty += len(found)
     elif db.delete(key):

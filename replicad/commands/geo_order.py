@@ -9,6 +9,7 @@ to let a quicksort take quadratic time are noticed by the depth; what is left th
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,8 +20,10 @@ _SMALL, _LARGE = 7, 40
 
 def nearest(rows: list[Row[T]], count: int) -> list[T]:
     """The first ``count`` of ``rows`` (number, anything) by their numbers, equal ones as Redis leaves them."""
-    if count >= len(rows) or len({row[0] for row in rows}) == len(rows):
+    if count >= len(rows):
         rows = sorted(rows, key=_number)
+    elif len({row[0] for row in rows}) == len(rows):
+        rows = nsmallest(count, rows, key=_number)
     else:
         rows = rows.copy()
         _sort_part(rows, 0, len(rows), count - 1, 4 * len(rows).bit_length())
