@@ -69,6 +69,22 @@ class Consumer:
         return f"Consumer({self.seen_time_ms}, {self.active_time_ms})"
 
 
+class _Records:
+    """The pending entries of a dead group: ``pop`` frees one."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, pending: Any) -> None:
+        self._pending = pending
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def pop(self) -> None:
+        """Free one record."""
+        self._pending.popitem()
+
+
 class Group:
     """A consumer group.
 
@@ -130,15 +146,24 @@ class Group:
             self._held[item.consumer].remove(entry_id)
         return True
 
-    def remove_consumer(self, consumer: bytes) -> int:
-        """Remove the consumer and all that it holds; return how many entries that were."""
+    def remove_consumer(self, consumer: bytes) -> tuple[int, Group]:
+        """Remove the consumer and all that it holds; return how many entries that were, and a group without a use that
+        the caller may leave to the trash."""
         ids = self.held_by(consumer)
-        for entry_id in ids:
-            del self.pending[entry_id]
+        count, kept = len(ids), len(self.pending) - len(ids)
+        remains = Group()
+        if kept < 4 * count:  # taking one out takes as long as moving some
+            remains.pending = self.pending
+            self.pending = SortedDict()
+            if kept:
+                self.pending.update([pair for pair in remains.pending.items() if pair[1].consumer != consumer])
+        else:
+            for entry_id in ids:
+                del self.pending[entry_id]
         if self._held is not None:
             self._held.pop(consumer, None)
         self.consumers.pop(consumer, None)
-        return len(ids)
+        return count, remains
 
     def pending_range(
         self,
@@ -170,11 +195,12 @@ class Group:
     def __bool__(self) -> bool:
         return True
 
-    def pop_last(self, count: int) -> None:
-        """Forget up to ``count`` pending entries, to give back their memory; the group is of no use afterwards."""
+    def parts(self) -> list[Any]:
+        """What the group is made of, to be freed piece by piece; the group is of no use afterwards."""
+        parts = [_Records(self.pending), *(self._held or {}).values()]
+        self.pending = SortedDict()
         self._held = None
-        for _ in range(min(count, len(self.pending))):
-            self.pending.popitem()
+        return parts
 
     def copy(self) -> Group:
         """Return an independent copy."""

@@ -63,11 +63,10 @@ class Remains:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def pop_last(self, count: int) -> None:
-        """Free some of the nodes, about ``count`` entries."""
-        nodes = self._nodes
-        while nodes and count > 0:
-            count -= len(nodes.pop().ids)
+    def parts(self) -> list[Any]:
+        """The lists that the nodes are made of."""
+        nodes, self._nodes = self._nodes, []
+        return [part for node in nodes for part in (node.fields, node.ids)]
 
 
 def _integer_size(number: int) -> int:
@@ -355,16 +354,15 @@ class Stream:
         """Remove up to ``count`` of the oldest entries; return how many were removed."""
         return self.trim(max(self._length - max(count, 0), 0))[0]
 
-    def pop_last(self, count: int) -> None:
-        """Forget about ``count`` pending entries or entries, to give back their memory; the stream is of no use then."""
+    def parts(self) -> list[Any]:
+        """What the stream is made of, to be freed piece by piece; the stream is of no use afterwards."""
+        parts = Remains(list(self._nodes.values())).parts()
         for group in self.groups.values():
-            if group.pending:
-                group.pop_last(count)
-                return
-        while self._nodes and count > 0:
-            living = len(self._nodes.popitem()[1].ids)
-            self._length -= living
-            count -= living
+            parts += group.parts()
+        self._nodes = SortedDict()
+        self._tail = None
+        self._length = 0
+        return parts
 
     def range(
         self,

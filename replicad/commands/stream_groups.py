@@ -171,7 +171,10 @@ def xgroup_delconsumer(client: Client, argv: list[bytes]) -> int:
     if argv[4] not in group.consumers:
         return 0
     client.server.dirty += 1
-    return group.remove_consumer(argv[4])
+    removed, remains = group.remove_consumer(argv[4])
+    if removed > LARGE:
+        client.db.trash.throw(remains)
+    return removed
 
 
 @command(b"XGROUP|HELP", 2, "loading stale", group="stream", since="5.0.0")
@@ -220,7 +223,7 @@ def xpending(client: Client, argv: list[bytes]) -> Any:
             at = 5
         count = max(integer(argv[at + 2]), 0)
         start, end = parse_start(argv[at]), parse_end(argv[at + 1])
-    found = group_of(client.db, argv[1], argv[2], reading=True)
+    found = group_of(client.db, argv[1], argv[2])
     if found is None:
         raise no_group(argv[1], argv[2])
     group = found[1]

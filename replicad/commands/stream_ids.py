@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from replicad.errors import WRONG_TYPE, ReplyError, err
+from replicad.errors import ReplyError, err
 from replicad.keyspace import Database
 from replicad.resp import Wire, pack
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Fields, Group, Stream, StreamId
@@ -115,13 +115,11 @@ def no_group(key: bytes, group: bytes, where: bytes = b"") -> ReplyError:
     return ReplyError(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (key, group, where))
 
 
-def group_of(db: Database, key: bytes, name: bytes, *, reading: bool = False) -> tuple[Stream, Group] | None:
+def group_of(db: Database, key: bytes, name: bytes) -> tuple[Stream, Group] | None:
     """The stream under ``key`` and its group ``name``; None when either is missing.  Raises WRONG_TYPE."""
-    stream = db.get(key) if reading else db.peek(key)
+    stream = db.read(key, Stream)
     if stream is None:
         return None
-    if type(stream) is not Stream:
-        raise WRONG_TYPE
     group = stream.groups.get(name)
     return None if group is None else (stream, group)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
 from replicad.commands.arguments import integer
+from replicad.commands.keyspecs import specs_of
 from replicad.commands.stream_ids import (
     advance,
     after,
@@ -60,21 +61,7 @@ class _Request:
 
 def stream_keys(argv: list[bytes]) -> list[int]:
     """Where the keys of XREAD and XREADGROUP are: the first half of what follows STREAMS."""
-    at = 1
-    while at < len(argv):
-        word = argv[at].upper()
-        if word in (b"BLOCK", b"COUNT"):
-            at += 2
-        elif word == b"GROUP":
-            at += 3
-        elif word == b"NOACK":
-            at += 1
-        elif word == b"STREAMS":
-            left = len(argv) - at - 1
-            return list(range(at + 1, at + 1 + left // 2)) if left and not left % 2 else []
-        else:
-            break
-    return []
+    return specs_of(argv[0].lower())[0].positions(argv) or []
 
 
 def _request(argv: list[bytes], grouped: bool) -> _Request:
@@ -149,7 +136,7 @@ def xread(client: Client, argv: list[bytes]) -> Any:
             wanted.append(parse_id(text))
     found = []
     for key, above in zip(request.keys, wanted, strict=True):
-        stream = db.peek(key)
+        stream = db.get(key)
         if stream is not None and stream.top_id > above:
             found.append((key, entries_reply(stream.range(after(above), count=request.count))))
     if found:
@@ -202,7 +189,7 @@ def xreadgroup(client: Client, argv: list[bytes]) -> Any:
     wanted: list[StreamId] = []
     streams: list[tuple[Stream, Group]] = []
     for key, text in zip(request.keys, request.ids, strict=True):
-        found = group_of(db, key, name, reading=True)
+        found = group_of(db, key, name)
         if found is None:
             raise no_group(key, name, b" in XREADGROUP with GROUP option")
         if text == b"$":
@@ -211,6 +198,7 @@ def xreadgroup(client: Client, argv: list[bytes]) -> Any:
         streams.append(found)
     parts = []
     for key, above, (stream, group) in zip(request.keys, wanted, streams, strict=True):
+        db.stats.hits += 1  # Redis looks it up a second time
         if above != MAX_STREAM_ID:
             consumer = _consumer(client, request, key, group)
             client.server.propagation.suppress()

@@ -511,7 +511,8 @@ class Streams(TwoHeadedTestCase):
                 "XADD s 99-1 other x",
             ),
         )
-        real, ours = (conn.must("DUMP", "s") for conn in (self.pair.real, self.pair.ours))
+        connections = (self.pair.real, self.pair.ours)
+        real, ours = (conn.must("DUMP", "s") for conn in connections)
         for target in (self.pair.real, self.pair.ours):
             target.must("RESTORE", "from-real", 0, real)
             target.must("RESTORE", "from-ours", 0, ours)
@@ -522,6 +523,10 @@ class Streams(TwoHeadedTestCase):
             self.assertEqual(full[0], full[1])
             self.do("XINFO", "GROUPS", key)
             self.do("XRANGE", key, "-", "+")
+        self.do("DEBUG", "RELOAD")
+        for key in ("s", "from-real", "from-ours"):
+            full = [self.without_times(conn.must("XINFO", "STREAM", key, "FULL")) for conn in connections]
+            self.assertEqual(full[0], full[1])
         self.do("XADD", "from-ours", "99-2", "other", "y")
         self.do("XADD", "from-real", "99-2", "other", "y")
         self.same_digest()
@@ -587,19 +592,64 @@ class Streams(TwoHeadedTestCase):
             groups.append([(key, value) for key, value in pairs if key not in (b"entries-read", b"lag")])
         return found, groups
 
-    def test_long_stream(self) -> None:
-        """Adding, looking and deleting in the middle does not depend on the length."""
-        ours = self.pair.ours
-        for start in range(0, 100_000, 1000):
-            ours.pipeline(*(("XADD", "s", number, "f", "v") for number in range(start + 1, start + 1001)))
-        self.assertEqual(ours.must("XLEN", "s"), 100_000)
-        self.assertEqual(ours.must("XRANGE", "s", "(50000", "+", "COUNT", 1), [[b"50001-0", [b"f", b"v"]]])
-        self.assertEqual(ours.must("XREVRANGE", "s", "(50000-0", "-", "COUNT", 1), [[b"49999-0", [b"f", b"v"]]])
-        self.assertEqual(ours.must("XDEL", "s", *range(40_000, 60_000, 10)), 2000)
-        self.assertEqual(ours.must("XTRIM", "s", "MAXLEN", 90_000), 8000)
-        self.assertEqual(ours.must("XTRIM", "s", "MINID", 50_000), 41_999 - 1000)
-        self.assertEqual(ours.must("XRANGE", "s", "-", "+", "COUNT", 1), [[b"50001-0", [b"f", b"v"]]])
-        self.assertEqual(ours.must("DEL", "s"), 1)
+    def test_keys_of_commands(self) -> None:
+        """Where the keys are, and that looking at them is counted."""
+        for line in (
+            *(
+                "XREAD STREAMS a b 0 0",
+                "XREAD COUNT 1 STREAMS a 0",
+                "XREAD STREAMS a b 0",
+                "XREAD COUNT 1 x 0",
+                "XREAD STREAMS",
+            ),
+            *("XREADGROUP GROUP g c STREAMS a b > >", "XREADGROUP GROUP g c NOACK BLOCK 5 COUNT 2 STREAMS a >"),
+            *(
+                "XREADGROUP GROUP STREAMS c STREAMS a >",
+                "XREADGROUP GROUP g c COUNT 1 X a >",
+                "XREAD BLOCK STREAMS STREAMS a 0",
+            ),
+            *(
+                "XREAD X Y STREAMS a 0",
+                "XREAD NOACK STREAMS a 0",
+                "XADD k MAXLEN 5 * a b",
+                "XGROUP CREATE k g 0",
+                "XGROUP HELP",
+            ),
+        ):
+            self.do("COMMAND", "GETKEYS", *line.split())
+            self.do("COMMAND", "GETKEYSANDFLAGS", *line.split())
+        counters = []
+        for conn in (self.pair.real, self.pair.ours):
+            conn.must("CONFIG", "RESETSTAT")
+            for line in (
+                *(
+                    "XADD s 1-1 a b",
+                    "XLEN s",
+                    "XRANGE q - +",
+                    "XDEL s 9",
+                    "XTRIM s MAXLEN 9",
+                    "XSETID s 3",
+                    "XGROUP CREATE s g 0",
+                ),
+                *(
+                    "XREAD STREAMS s q 0 0",
+                    "XREADGROUP GROUP g c STREAMS s >",
+                    "XREADGROUP GROUP g c STREAMS s 0",
+                    "XACK q g 1",
+                ),
+                *(
+                    "XPENDING s g",
+                    "XCLAIM s g d 0 1-1",
+                    "XAUTOCLAIM s g d 0 0",
+                    "XINFO STREAM s",
+                    "XINFO GROUPS q",
+                    "XACK s g 1-1",
+                ),
+            ):
+                conn.call(*line.split())
+            info = conn.info("stats")
+            counters.append((info["keyspace_hits"], info["keyspace_misses"]))
+        self.assertEqual(*counters)
 
     def test_help(self) -> None:
         """The same subcommands, in words of our own."""
@@ -613,6 +663,24 @@ class Streams3(Streams):
     """RESP3: maps, one kind of null."""
 
     resp = 3
+
+
+class LongStreams(TwoHeadedTestCase):
+    """Streams of many nodes; only ours is looked at."""
+
+    def test_long_stream(self) -> None:
+        """Adding, looking and deleting in the middle does not depend on the length."""
+        ours = self.pair.ours
+        for start in range(0, 100_000, 1000):
+            ours.pipeline(*(("XADD", "s", number, "f", "v") for number in range(start + 1, start + 1001)))
+        self.assertEqual(ours.must("XLEN", "s"), 100_000)
+        self.assertEqual(ours.must("XRANGE", "s", "(50000", "+", "COUNT", 1), [[b"50001-0", [b"f", b"v"]]])
+        self.assertEqual(ours.must("XREVRANGE", "s", "(50000-0", "-", "COUNT", 1), [[b"49999-0", [b"f", b"v"]]])
+        self.assertEqual(ours.must("XDEL", "s", *range(40_000, 60_000, 10)), 2000)
+        self.assertEqual(ours.must("XTRIM", "s", "MAXLEN", 90_000), 8000)
+        self.assertEqual(ours.must("XTRIM", "s", "MINID", 50_000), 41_999 - 1000)
+        self.assertEqual(ours.must("XRANGE", "s", "-", "+", "COUNT", 1), [[b"50001-0", [b"f", b"v"]]])
+        self.assertEqual(ours.must("DEL", "s"), 1)
 
 
 _KEYS = st.sampled_from(["s", "t"])
