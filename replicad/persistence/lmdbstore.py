@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from hashlib import sha512
 from itertools import chain
+from operator import itemgetter
 from struct import Struct
 from struct import error as struct_error
 from typing import Any
@@ -155,28 +156,31 @@ class LMDBBackend:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.directory)
         with self._replacing() as temporary, _environment(temporary) as environment:
-            _put(environment, [[(_INFO_KEY, _pack_info(info))]])
+            _put(environment, [[(_INFO_KEY, _pack_info(info))]], 0)
             ranges: list[list[tuple[bytes, bytes]]] = [[] for _ in range(_RANGES)]
-            heads = _RANGE_HEADS
+            appends = [records.append for records in ranges]
+            heads: list[bytes] = []
             size = 0
             selected = -1
-            raw_db = b""
             for db, key, value, expire_at_ms in entries:
                 if db != selected:
                     selected = db
                     raw_db = db.to_bytes(4, "big")
+                    heads = [head + raw_db for head in _RANGE_HEADS]
                 number = crc32(key) & (_RANGES - 1)
                 if expire_at_ms is None and type(value) is bytes and len(key) <= _LONGEST_KEY:
-                    record = heads[number] + raw_db + key, b"\0" + value
+                    data = b"\0" + value
+                    appends[number]((heads[number] + key, data))
                 else:
-                    record = _name(db, key), _data(key, value, expire_at_ms)
-                ranges[number].append(record)
-                size += len(record[1]) + _RECORD_BYTES
+                    data = _data(key, value, expire_at_ms)
+                    appends[number]((_name(db, key), data))
+                size += len(data) + _RECORD_BYTES
                 if size >= _BATCH_BYTES:
-                    _put(environment, ranges)
+                    _put(environment, ranges, size)
                     ranges = [[] for _ in range(_RANGES)]
+                    appends = [records.append for records in ranges]
                     size = 0
-            _put(environment, ranges)
+            _put(environment, ranges, size)
 
     def apply(self, changes: Iterable[tuple[int, bytes, Any, int | None]], info: SnapshotInfo) -> None:
         """Store the changed keys.  Raises NoSnapshot or DamagedSnapshot when there is nothing to build on, and OSError.
@@ -316,12 +320,11 @@ def _write(environment: Any, size: int, work: Callable[[Any], None]) -> None:
             map_size *= 2
 
 
-def _put(environment: Any, ranges: list[list[tuple[bytes, bytes]]]) -> None:
-    """Write one batch of a save."""
-    size = 0
+def _put(environment: Any, ranges: list[list[tuple[bytes, bytes]]], size: int) -> None:
+    """Write one batch of a save that takes about ``size`` bytes."""
+    name = itemgetter(0)
     for records in ranges:
-        records.sort()
-        size += sum([len(name) + len(data) for name, data in records])
+        records.sort(key=name)  # comparing the names alone is faster than comparing pairs
 
     def work(transaction: Any) -> None:
         # A batch into an environment without keys is in order as a whole.
