@@ -34,7 +34,10 @@ def _expire(name: str, soon: str, later: str) -> list[Row]:
 SAMPLES = {
     b"DEL": rows("SET a 1; DEL a b a", "RPUSH l 1 2; HSET h f v; DEL h l"),
     b"UNLINK": rows("SET a 1; UNLINK a b"),
-    b"RENAME": rows("SET a 1 EX 100; RENAME a b", "SET a 1; SET b 2 EX 100; RENAME a b", "SADD a x; SET b y; RENAME a b", "SET a 1; SET b 2 PXAT 1; RENAME a b"),
+    b"RENAME": rows(
+        *("SET a 1 EX 100; RENAME a b", "SET a 1; SET b 2 EX 100; RENAME a b", "SADD a x; SET b y; RENAME a b"),
+        "SET a 1; SET b 2 PXAT 1; RENAME a b",
+    ),
     b"RENAMENX": rows("SET a 1 EX 100; RENAMENX a b"),
     b"MOVE": rows("SET a 1 EX 100; MOVE a 3", "SELECT 2; HSET a f v; MOVE a 0"),
     b"COPY": rows(
