@@ -25,7 +25,7 @@ from replicad.commands.stream_ids import (
     parse_start,
 )
 from replicad.commands.stream_reading import claim, set_id
-from replicad.errors import SYNTAX, ReplyError, err, unknown_subcommand
+from replicad.errors import SYNTAX, ReplyError, c_string, err, unknown_subcommand
 from replicad.keyspace import LARGE
 from replicad.resp import NULL_ARRAY, OK, Simple
 from replicad.values import MIN_STREAM_ID, Consumer, Group, Stream, StreamId
@@ -43,7 +43,7 @@ _BUSY_GROUP = ReplyError(b"BUSYGROUP Consumer Group name already exists")
 
 def no_such_group(key: bytes, name: bytes) -> ReplyError:
     """The error of XGROUP and XINFO for a group that is missing."""
-    return ReplyError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (name, key))
+    return ReplyError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (c_string(name), c_string(key)))
 
 
 # -- XGROUP

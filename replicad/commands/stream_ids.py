@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from replicad.errors import ReplyError, err
+from replicad.errors import ReplyError, c_string, err
 from replicad.keyspace import Database
 from replicad.resp import Wire, pack
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Fields, Group, Stream, StreamId
@@ -112,7 +112,7 @@ def entries_reply(entries: list[tuple[StreamId, Fields]]) -> Wire:
 
 def no_group(key: bytes, group: bytes, where: bytes = b"") -> ReplyError:
     """The error for a key or a group that is missing."""
-    return ReplyError(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (key, group, where))
+    return ReplyError(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (c_string(key), c_string(group), where))
 
 
 def group_of(db: Database, key: bytes, name: bytes) -> tuple[Stream, Group] | None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from replicad.command import all_commands
 from replicad.config import load
 from replicad.dispatch import run
-from replicad.errors import ReplyError
+from replicad.errors import ReplyError, err
 from replicad.server import Server
 from replicad.session import Client
 
@@ -29,6 +29,13 @@ def handlers(source: str) -> list[tuple[int, bool]]:
         if isinstance(node, ast.ExceptHandler) and node.type is not None and "ReplyError" in ast.unparse(node.type):
             found.append((node.lineno, ast.unparse(node.body[0]) == f"{node.name}.release()"))
     return found
+
+
+class Texts(SynchronousTestCase):
+    def test_one_line(self) -> None:
+        """Whatever a client sent stays within the line of the error."""
+        self.assertEqual(ReplyError(b"ERR a\r\nb\nc").text, b"ERR a  b c")
+        self.assertEqual(err("a\r\n+OK").text, b"ERR a  +OK")
 
 
 class Tracebacks(SynchronousTestCase):
