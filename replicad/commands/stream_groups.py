@@ -298,7 +298,8 @@ class _Claimant:
         """Propagate what is known of a pending entry."""
         group = self.group
         server = self.client.server
-        server.propagation.replace(*claim(self.key, self.name, entry_id, group.pending[entry_id], group.last_delivered))
+        if server.propagation.active:
+            server.propagation.replace(*claim(self.key, self.name, entry_id, group.pending[entry_id], group.last_delivered))
         server.dirty += 1
 
 

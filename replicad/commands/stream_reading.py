@@ -255,7 +255,8 @@ def _deliver(client: Client, request: _Request, key: bytes, stream: Stream, grou
         advance(stream, group, entry_id)
         if not request.no_ack:
             item = group.assign(entry_id, who, now_ms, 1)
-            propagation.replace(*claim(key, name, entry_id, item, entry_id))
+            if propagation.active:
+                propagation.replace(*claim(key, name, entry_id, item, entry_id))
     if request.no_ack and entries:
         propagation.replace(*set_id(key, name, group))
     server.dirty += 1
