@@ -326,9 +326,9 @@ _ENCODINGS = [
     _row("set-max-intset-entries", _long, 512, "acting"),
     _row("zset-max-listpack-entries", _long, 128, "acting", aliases=("zset-max-ziplist-entries",)),
     _row("zset-max-listpack-value", _size, 64, "acting", aliases=("zset-max-ziplist-value",)),
-    _row("hll-sparse-max-bytes", _size, 3000),
-    _row("stream-node-max-bytes", _size, 4096),
-    _row("stream-node-max-entries", _long, 100),
+    _row("hll-sparse-max-bytes", _size, 3000, "acting"),
+    _row("stream-node-max-bytes", _size, 4096, "acting"),
+    _row("stream-node-max-entries", _long, 100, "acting"),
 ]
 
 _OBSERVATION = [
