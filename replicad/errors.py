@@ -10,7 +10,8 @@ from __future__ import annotations
 class ReplyError(Exception):
     """An error reply.  ``text`` is the whole line without the leading ``-``, for example ``b"ERR syntax error"``.
 
-    Line breaks in it become blanks: what a client sent, and is shown to it again, must not end the line.  Commands raise it; the dispatcher turns it into bytes.  The first word is the error code that clients look at.
+    Line breaks in it become blanks: what a client sent, and is shown to it again, must not end the line.  Commands raise
+    it; the dispatcher turns it into bytes.  The first word is the error code that clients look at.
     """
 
     def __init__(self, text: bytes) -> None:
