@@ -29,7 +29,7 @@ test: venv  ## the whole suite under pytest
 	$(BIN)/pytest
 
 trial: venv  ## the whole suite under trial
-	$(BIN)/trial tests
+	$(BIN)/python -m twisted.trial tests
 
 docs: venv  ## renew the lists in docs/compatibility.md
 	$(BIN)/python docs/compatibility.py
