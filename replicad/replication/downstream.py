@@ -510,6 +510,10 @@ class Downstream:
         if self.state != GONE:
             self.server.log.warning(f"Connection with replica {self.name} lost.")
             self._leave()
+        # The collector hardly ever looks at what has lived long, so no cycle may stay behind.
+        self.client.replica = None
+        self._connection.take_over(None)
+        self._transport = self._write_some = None
 
     def _leave(self) -> None:
         self.state = GONE

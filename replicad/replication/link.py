@@ -62,6 +62,14 @@ LINE_TIMEOUT = 5.0
 MAX_LINE = 4096
 
 
+def _ignore(data: bytes) -> bytes:
+    """What a link that has ended reads."""
+    return b""
+
+
+def _ignore_line(line: bytes) -> None:
+    """What a link that has ended does with a line."""
+
 
 class Link:
     """One connection to a master.
@@ -220,8 +228,14 @@ class Link:
     def _give_up(self, failed: Failed) -> None:
         self._enter(FAILED, failed.reason)
         self._events.append(failed)
+        self.release()
+
+    def release(self) -> None:
+        """This link is used no more: free what it holds, its references to itself too."""
         self._pending.clear()
+        self.pending_size = 0
         self._buffer = self._tail = b""
+        self._read, self._on_line = _ignore, _ignore_line
 
     # -- lines: handshake, reply to PSYNC, header of the snapshot ---------------------------------------------
 

@@ -167,7 +167,10 @@ class Upstream:
         """We follow somebody else, or nobody."""
         self._stopped = self._applier.stopped = True
         self.up = False
-        connection, self._connection, self._link = self._connection, None, None
+        connection, self._connection = self._connection, None
+        link, self._link = self._link, None
+        if link is not None:
+            link.release()
         waiters, self._idle_waiters = self._idle_waiters, []
         for waiter in waiters:
             waiter.cancel()
@@ -444,6 +447,7 @@ class Upstream:
         self.server.log.warning(text)
         link, self._link = self._link, None
         if link is not None:
+            link.release()
             self._on_failed(Failed(text))
         self._drop_image()
 
