@@ -223,8 +223,10 @@ class Keys(TwoHeadedTestCase):
         for key in ("str", "list", "set", "hash", "zset", "stream", "int", "raw", "ints", "manyints", "wide",
                     "long", "zwide",
                     "zlong", "10000", "missing"):  # fmt: skip
-            for name in ("ENCODING", "REFCOUNT", "FREQ", "IDLETIME"):
+            for name in ("ENCODING", "REFCOUNT", "FREQ"):
                 self.do("OBJECT", name, key)
+            real, ours = self.both("OBJECT", "IDLETIME", key)  # a real server counts the seconds since the last use
+            self.assertEqual(ours, None if real is None else 0)
         self.do_all("OBJECT", "OBJECT foo", "OBJECT foo bar", "OBJECT ENCODING", "OBJECT encoding str x", "OBJECT HELP x")
         real, ours = self.both("OBJECT", "HELP")
         self.assertEqual(real[0], ours[0])
