@@ -186,7 +186,6 @@ class Server(Service):
         if client.replica is not None:
             client.replica.lost()
         client.connection = NOWHERE  # the two know each other: a cycle, which the collector would not look for
-        client.connection = NOWHERE  # the two know each other: a cycle that the collector would not look for
 
     def describe(self, client: Client) -> str:
         """One line about a client, as CLIENT INFO shows it."""

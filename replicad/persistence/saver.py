@@ -3,10 +3,7 @@
 Owns: SAVE, BGSAVE, save points, the forked child, and the full-synchronisation images.  Does not own the formats (``rdb``)
 nor the places (backends), nor what a replica is told (``replication.downstream``).
 
-The child.  ``fork`` gives a point-in-time view for the price of one system call (5-8 ms per 370 MB), and the second
-core does the work.  The child only encodes and writes; it calls no reactor, closes every descriptor that is not its own
-(else a client of a killed parent would hang on the child's copy of the socket) and leaves by ``os._exit``.  It reports
-through a pipe, whose end of file is also how the parent learns that it died.  One child runs at a time, as in Redis.
+Saves and images are made by a forked child (``child``); one runs at a time, as in Redis.
 
 One image for many.  A replica that needs a full synchronisation is handed to ``request_image``.  All replicas that wait when
 an image starts share it.  The image is the dataset at the offset of that instant; the replica's cursor into the history
@@ -28,30 +25,23 @@ What a participant (``Downstream``) must offer::
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import fcntl
-import gc
 import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from replicad import REDIS_VERSION
 from replicad.persistence import rdb
+from replicad.persistence.child import Child, ImagePipe, unnamed_file, wide_pipe, write_all
 from replicad.persistence.interfaces import ISnapshotBackend, ISnapshotBackendFactory, SnapshotInfo
 
 if TYPE_CHECKING:
     from replicad.config import Settings
     from replicad.server import Server
 
-_CHUNK = 256 * 1024
 #: Seconds until a background save that failed is tried again without being asked for.
 _PAUSE_AFTER_FAILURE = 5
-
-_prctl: Any = getattr(ctypes.CDLL(None), "prctl", None)  # Linux; looked up here because a child should not
 
 
 def make_backend(settings: Settings) -> Any:
@@ -72,142 +62,6 @@ def make_backend(settings: Settings) -> Any:
     raise SystemExit(f"replicad: no snapshot backend is called '{name}' (directive snapshot-backend)")
 
 
-class _Child:
-    """A forked child that runs ``work`` and reports in one line: ``ok`` or the reason of the failure."""
-
-    def __init__(self, server: Server, work: Any, keep: list[int], done: Any) -> None:
-        self._server = server
-        self._done = done
-        self._report = b""
-        self.started = time.time()
-        self._read_fd, write_fd = os.pipe()
-        self._parent = os.getpid()
-        before = time.perf_counter()
-        gc.collect(0)
-        try:
-            self.pid = os.fork()
-        except OSError:
-            os.close(self._read_fd)
-            os.close(write_fd)
-            raise
-        if self.pid == 0:
-            self._in_child(work, write_fd, keep)
-        self.fork_usec = int((time.perf_counter() - before) * 1e6)
-        os.close(write_fd)
-        os.set_blocking(self._read_fd, False)
-        server.reactor.addReader(self)
-
-    def _in_child(self, work: Any, write_fd: int, keep: list[int]) -> None:
-        report, status = b"ok", 0
-        try:
-            _die_with(self._parent)
-            gc.disable()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
-            open_fds = sorted({0, 1, 2, write_fd, *keep})
-            for low, high in zip(open_fds, [*open_fds[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
-                os.closerange(low + 1, high)
-            self._server.log.role = lambda: "C"
-            work()
-        except BaseException as error:
-            report, status = f"{type(error).__name__}: {error}".encode()[:4000] or b"failed", 1
-        try:
-            os.write(write_fd, report)
-        finally:
-            os._exit(status)
-
-    # IReadDescriptor
-
-    def fileno(self) -> int:
-        return self._read_fd
-
-    def logPrefix(self) -> str:
-        return "saver"
-
-    def doRead(self) -> None:
-        try:
-            data = os.read(self._read_fd, 4096)
-        except BlockingIOError:
-            return
-        if data:
-            self._report += data
-        else:
-            self._finish()
-
-    def connectionLost(self, reason: Any) -> None:
-        """The other end was closed (a hang-up without data does not come as doRead), or the reactor stops."""
-        self.doRead()
-
-    def _finish(self) -> None:
-        self._server.reactor.removeReader(self)
-        os.close(self._read_fd)
-        try:
-            _, status = os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            status = 0 if self._report == b"ok" else 1
-        if self._report == b"ok":
-            self._done(None)
-        elif os.WIFSIGNALED(status):
-            self._done(f"terminated by signal {os.WTERMSIG(status)}")
-        else:
-            self._done(self._report.decode(errors="replace") or "the child left without a word")
-
-    def kill(self) -> None:
-        """End the child; ``done`` is not called."""
-        self._done = lambda failure: None
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-
-class _Pipe:
-    """The parent's end of a socket image: reads chunks while every participant can take more."""
-
-    def __init__(self, saver: Saver, fd: int) -> None:
-        self._saver = saver
-        self._fd = fd
-        self._reading = False
-        self.ended = False
-        os.set_blocking(fd, False)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def logPrefix(self) -> str:
-        return "image"
-
-    def read(self, on: bool) -> None:
-        """Read or hold."""
-        if self.ended or on == self._reading:
-            return
-        self._reading = on
-        (self._saver.server.reactor.addReader if on else self._saver.server.reactor.removeReader)(self)
-
-    def doRead(self) -> None:
-        try:
-            data = os.read(self._fd, _CHUNK)
-        except BlockingIOError:
-            return
-        if data:
-            self._saver.image_data(data)
-        else:
-            self.close()
-            self._saver.pipe_ended()
-
-    def connectionLost(self, reason: Any) -> None:
-        """The other end was closed (a hang-up without data does not come as doRead), or the reactor stops."""
-        self.doRead()
-
-    def close(self) -> None:
-        """No more is read."""
-        if not self.ended:
-            self.read(False)
-            self.ended = True
-            os.close(self._fd)
-
-
 class Saver:
     """Snapshots of one server."""
 
@@ -223,7 +77,7 @@ class Saver:
         self.last_fork_usec = 0
         self.saves = 0
         self.forks = 0
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._scheduled = False
         self.waiting: list[Any] = []  #: replicas that wait for an image to begin
         self.participants: list[Any] = []  #: replicas that take part in the image under way
@@ -231,7 +85,7 @@ class Saver:
         self._image: str | None = None  #: "disk" or "socket" while an image is made
         self._image_fd = -1
         self._image_filter: Any = None
-        self._pipe: _Pipe | None = None
+        self._pipe: ImagePipe | None = None
         self._pipe_failure: str | None = None
         self._mark = 0
 
@@ -339,10 +193,10 @@ class Saver:
             self._child.kill()
             self._child = None
 
-    def _fork(self, work: Any, keep: list[int], done: Any) -> _Child | None:
+    def _fork(self, work: Any, keep: list[int], done: Any) -> Child | None:
         """Start a child; None when there can be none, and then ``done`` has been told."""
         try:
-            child = self._child = _Child(self.server, work, keep, done)
+            child = self._child = Child(self.server, work, keep, done)
         except OSError as error:
             self.server.log.warning(f"Can't save in background: fork: {error.strerror}")
             self._save_failed(f"fork: {error.strerror}")
@@ -462,9 +316,9 @@ class Saver:
         image_filter = replicas[0].image_filter
         try:
             if target == "disk":
-                fd = out_fd = _unnamed_file(server.settings["dir"])
+                fd = out_fd = unnamed_file(server.settings["dir"])
             else:
-                fd, out_fd = _wide_pipe()
+                fd, out_fd = wide_pipe()
         except OSError as error:
             server.log.warning(f"BGSAVE for replication failed: {error.strerror}")
             for replica in replicas:
@@ -481,7 +335,7 @@ class Saver:
             encoder = rdb.Encoder(rdb.required_version(content(), state), checksum=checksum, compress=compress)
             sizes = {db.index: (len(db), db.deadlines.count) for db in server.databases} if image_filter is None else {}
             for chunk in encoder.encode(content(), state, sizes):
-                _write_all(out_fd, chunk)
+                write_all(out_fd, chunk)
             if target == "disk":
                 server.log.notice("DB saved on disk")
 
@@ -510,7 +364,7 @@ class Saver:
         else:
             server.log.notice(f"Background RDB transfer started by pid {child.pid}")
             os.close(out_fd)
-            self._pipe = _Pipe(self, fd)
+            self._pipe = ImagePipe(self, fd)
         # the stream of every replica starts over with a SELECT, as after each +FULLRESYNC
         if server.replication.upstream is None:
             server.history.selected_db = -1
@@ -590,37 +444,3 @@ def _nothing() -> Iterator[tuple[int, bytes, Any, int | None]]:
 def _filtered(info: SnapshotInfo, image_filter: frozenset[str]) -> SnapshotInfo:
     """What of ``info`` goes into an image without keys: functions when they were asked for."""
     return info if "functions" in image_filter else dataclasses.replace(info, functions=())
-
-
-def _die_with(parent: int) -> None:
-    """End this child when ``parent`` is killed: an orphan would replace what the next server saves by something older."""
-    if _prctl is not None:
-        _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _unnamed_file(directory: str) -> int:
-    """A descriptor of a new file without a name: it is gone with its last reader."""
-    try:
-        return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
-    except (OSError, AttributeError):
-        import tempfile
-
-        fd, path = tempfile.mkstemp(prefix="temp-sync-", dir=directory)
-        os.unlink(path)
-        return fd
-
-
-def _wide_pipe() -> tuple[int, int]:
-    """A pipe that holds a chunk, where the system can widen it: fewer turns between the child and the sockets."""
-    ends = os.pipe()
-    with contextlib.suppress(AttributeError, OSError):
-        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _CHUNK)
-    return ends
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

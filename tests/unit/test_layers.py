@@ -29,7 +29,7 @@ LAYERS = [
     ["replication.handshake"],
     ["replication.link", "replication.image", "replication.applier", "persistence.rdbfile", "persistence.lmdbstore"],
     ["readiness", "client", "replication.upstream", "replication.downstream", "replication.requests", "replication.roles",
-     "persistence.saver"],
+     "persistence.child", "persistence.saver"],
     ["listening", "lifecycle", "timekeeping"],
     ["server"],
     ["tap"],
