@@ -59,7 +59,7 @@ class Child:
         try:
             _die_with(self._parent)
             gc.disable()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
             open_fds = sorted({0, 1, 2, write_fd, *keep})
