@@ -209,7 +209,7 @@ def end_skip(client: Client) -> None:
 
 
 def gate(client: Client, cmd: Command, argv: Argv) -> Any:
-    """The checks for a server or a client in a special state, in Redis's order (protocol reference, section 11.1).
+    """The checks for a server or a client in a special state, in the order in which Redis 7.0 makes them.
 
     Returns ``_PASS`` to run the command, ``_HOLD`` to keep it for later (CLIENT PAUSE), or a reply.  Raises ReplyError.
     """

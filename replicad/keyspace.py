@@ -209,7 +209,7 @@ class Database:
         self.shards: list[dict[bytes, Any]] = [{} for _ in range(SHARDS)]
         self.deadlines = Deadlines()
         self.expire: Callable[[Database, bytes], None] | None = None
-        #: While the master's stream is applied expired keys are seen as present (protocol reference, section 11.1).
+        #: While the master's stream is applied expired keys are seen as present.
         self.see_expired = False
         self.observed = False
         self.on_touched: Callable[[Database, bytes], None] | None = None

@@ -4,7 +4,7 @@ Owns: the execution unit (collect, rewrite, wrap in MULTI/EXEC) and the encoding
 itself (``replication.history``) nor who receives it.  Called by dispatch after each command, and by the commands through
 their four verbs.
 
-The rule is Redis's (protocol reference, section 10): a command that moved ``server.dirty`` is propagated as the client
+The rule is Redis 7.0's: a command that moved ``server.dirty`` is propagated as the client
 wrote it, unless its handler said otherwise with one of
 
 * nothing: the arguments verbatim;

@@ -5,7 +5,7 @@ life of the backlog, what INFO and ROLE say about replication.  Does not own the
 ``upstream``) or to a replica (``downstream``), nor the bytes (``history``).
 
 A server can be both: it follows ``upstream`` and feeds ``downstreams`` the very same bytes under the same id and offset.
-The rules for ids are the table of the protocol reference, section 7; ``History`` carries them out.
+The rules for ids are those of PSYNC2, see docs/replication.md; ``History`` carries them out.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ class Replication:
         return [b"master", offset, replicas]
 
     def info_fields(self) -> list[tuple[str, object]]:
-        """The lines of INFO replication, in order (protocol reference, section 15)."""
+        """The lines of INFO replication, in order of Redis 7.0."""
         server, history = self.server, self.server.history
         server.propagation.flush()
         fields: list[tuple[str, object]] = [("role", "slave" if self.upstream is not None else "master")]
