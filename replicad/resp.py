@@ -278,7 +278,21 @@ class RequestReader:
             self._scan = scan
             self.pending = len(rest)
             return commands
+        if self._scan is None and not self._tail and not self.restricted and self._plain_lines(data):
+            return [words for line in data.split(b"\n") if (words := line.split())]
         return self._feed_exactly(data)
+
+    @staticmethod
+    def _plain_lines(data: bytes) -> bool:
+        """Whether ``data`` is nothing but whole inline commands without quotes (redis-benchmark's PING, people)."""
+        return (
+            data[-1] == 10
+            and len(data) <= MAX_INLINE
+            and 42 not in data  # "*" may begin an array
+            and 34 not in data
+            and 39 not in data
+            and 0 not in data
+        )
 
     def _again(self, data: bytes) -> list[list[bytes]]:
         """Start over with ``data``, which began at a command boundary, by the exact way."""
