@@ -130,8 +130,13 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         except Exception as error:  # our defect must not take the connection, nor other clients, down
             cmd.failed += 1
             reply = server.defect(client, argv, error)
-        if server.dirty != dirty or propagation.busy:
-            propagation.done(client.db.index, argv, server.dirty != dirty)
+        if server.dirty != dirty:
+            if propagation.active or propagation.busy:  # the call alone takes 60 ns
+                propagation.done(client.db.index, argv, True)
+            if server.blocking.ready:
+                server.blocking.serve()
+        elif propagation.busy:
+            propagation.done(client.db.index, argv, False)
             if server.blocking.ready:
                 server.blocking.serve()
         ended = perf_counter_ns()
