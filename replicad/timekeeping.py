@@ -54,7 +54,8 @@ class Timekeeper:
         self._ticks += 1
         if not self._expiring:
             self._expire_slice()
-        self.reclaim()
+        if not self._reclaiming:  # else a slice is due already; each tick would begin one more row of them
+            self.reclaim()
         if server.pause_until_ms and server.clock.now_ms >= server.pause_until_ms:
             server.unpause()
         server.ops.sample(server.clock.now_ms, server.commands_processed, server.net_input, server.net_output)
@@ -113,9 +114,8 @@ class Timekeeper:
             until = time.perf_counter() + SLICE_SECONDS
             while server.trash.reclaim(500):
                 if time.perf_counter() > until:
-                    if not self._reclaiming:
-                        self._reclaiming = True
-                        server.call_later(2 * SLICE_SECONDS, self.reclaim)
+                    self._reclaiming = True
+                    server.call_later(2 * SLICE_SECONDS, self.reclaim)
                     return
 
     def _check_clients(self) -> None:
