@@ -22,6 +22,7 @@ The texts of refusals are those of Redis 7.0; a test compares them with a real s
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def quote(raw: bytes) -> bytes:
 # kinds
 
 
-class Kind:
+class Kind(ABC):
     """How one type of directive is read and shown.
 
     ``multi`` kinds take any number of arguments; the others exactly one, which the caller has checked.
@@ -72,9 +73,9 @@ class Kind:
 
     multi = False
 
+    @abstractmethod
     def parse(self, args: Sequence[bytes], old: Any) -> Any:
         """The value that ``args`` mean; ``old`` is the value so far.  Raises ConfigError with Redis's reason."""
-        raise NotImplementedError
 
     def show(self, value: Any) -> bytes:
         """The text that CONFIG GET answers."""

@@ -68,7 +68,6 @@ NAN_RESULT = err("increment would produce NaN or Infinity")
 TIMEOUT_NEGATIVE = err("timeout is negative")
 TIMEOUT_NOT_FLOAT = err("timeout is not a float or out of range")
 SAME_OBJECT = err("source and destination objects are the same")
-INVALID_DB = err("invalid DB index")
 DB_OUT_OF_RANGE = err("DB index is out of range")
 
 WRONG_TYPE = ReplyError(b"WRONGTYPE Operation against a key holding the wrong kind of value")

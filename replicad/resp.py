@@ -37,7 +37,7 @@ Replies               its elements one after another, no frame (SUBSCRIBE a b)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -507,8 +507,3 @@ def split_line(line: bytes) -> list[bytes] | None:
                 word.append(c)
             i += 1
         out.append(bytes(word))
-
-
-def flatten(pairs: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """The flat list of ``pairs``: k1, v1, k2, v2, ..."""
-    return [item for pair in pairs for item in pair]

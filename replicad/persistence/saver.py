@@ -72,7 +72,6 @@ class Saver:
         self.last_save = int(time.time())
         self.last_try = 0.0
         self.failed = False  #: the last save failed
-        self.last_error = ""
         self.last_seconds = -1
         self.last_fork_usec = 0
         self.saves = 0
@@ -148,7 +147,8 @@ class Saver:
         try:
             server.backend.save(self.entries(), self.info())
         except Exception as error:
-            self._save_failed(f"{type(error).__name__}: {error}")
+            server.log.warning(f"Error saving the DB: {type(error).__name__}: {error}")
+            self._save_failed()
             raise OSError(str(error)) from error
         self._save_succeeded(server.dirty + self.changes)
         self.last_seconds = int(time.time() - started)
@@ -174,7 +174,7 @@ class Saver:
                 self._save_succeeded(mark)
             else:
                 server.log.warning(f"Background saving error: {failure}")
-                self._save_failed(failure)
+                self._save_failed()
             self.tick()
 
         child = self._fork(work, [], done)
@@ -199,7 +199,7 @@ class Saver:
             child = self._child = Child(self.server, work, keep, done)
         except OSError as error:
             self.server.log.warning(f"Can't save in background: fork: {error.strerror}")
-            self._save_failed(f"fork: {error.strerror}")
+            self._save_failed()
             done(f"fork: {error.strerror}")
             return None
         self.last_fork_usec = child.fork_usec
@@ -217,13 +217,11 @@ class Saver:
         self._saved_mark = mark
         self.last_save = int(time.time())
         self.failed = False
-        self.last_error = ""
         self.saves += 1
         self.server.update_gates()
 
-    def _save_failed(self, reason: str) -> None:
+    def _save_failed(self) -> None:
         self.failed = True
-        self.last_error = reason
         self.server.update_gates()
 
     def tick(self) -> None:
