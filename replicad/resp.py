@@ -148,9 +148,15 @@ _BETWEEN = [b"\r\n$%d\r\n" % length for length in range(1024)]
 def bulks(value: tuple[bytes, ...]) -> bytes:
     """``value`` as an array of bulk strings, from some thirty elements on faster than ``pack``, twice at hundreds.
 
-    The headers are looked up in a loop in C and put between the elements by one assignment to a slice.
+    The headers are looked up in a loop in C and put between the elements by one assignment to a slice.  Elements of one
+    length (numbers, ids, hashes) share their header, so one join does it in half the time.
     """
-    out = [b"*%d" % len(value)] * (2 * len(value) + 2)
+    count = len(value)
+    length = len(value[0])
+    if length == len(value[-1]) == len(value[count >> 1]) and set(map(len, value)) == {length}:
+        head = b"$%d\r\n" % length
+        return b"*%d\r\n%b%b\r\n" % (count, head, (b"\r\n" + head).join(value))
+    out = [b"*%d" % count] * (2 * count + 2)
     try:
         out[1:-1:2] = map(_BETWEEN.__getitem__, map(len, value))
     except IndexError:  # a long element

@@ -284,7 +284,8 @@ class Replying(SynchronousTestCase):
 
     def test_long_arrays(self) -> None:
         """As the short ones, whatever the elements' lengths."""
-        for lengths in ([3] * 33, range(100), [0] * 50, [1023] * 40, [1] * 40 + [1024], [5] * 2000, [70000, *[1] * 40]):
+        for lengths in ([3] * 33, range(100), [0] * 50, [1023] * 40, [1] * 40 + [1024], [5] * 2000, [70000, *[1] * 40],
+                        [2000] * 40, [3, 4] + [3] * 40, [3] * 40 + [2, 4, 3]):  # fmt: skip
             items = tuple(b"x" * length for length in lengths)
             self.assertEqual(encode(items, 2), encode(list(items), 2))
             self.assertEqual(encode(items, 3), encode(items, 2))
