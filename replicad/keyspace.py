@@ -36,6 +36,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 from replicad.errors import WRONG_TYPE
+from replicad.notifications import GENERIC, KEY_MISS, NEW, Notify
 
 SHARD_BITS = 12
 SHARDS = 1 << SHARD_BITS
@@ -194,11 +195,12 @@ class Database:
     ``expire`` is called as ``expire(db, key)`` when a read meets an expired key on a server that may delete it
     (a master); when it is None expired keys are hidden but kept (a replica), as Redis does it.
     ``on_touched(db, key)`` is called after each change while ``observed`` is true, ``on_flush(db)`` before all keys go.
+    ``notify`` is how keyspace notifications are told, None when nobody wants them.
     """
 
     __slots__ = (
-        "clock", "deadlines", "expire", "index", "observed", "on_flush", "on_touched", "see_expired", "shards", "stats",
-        "trash",
+        "clock", "deadlines", "expire", "index", "notify", "observed", "on_flush", "on_touched", "see_expired", "shards",
+        "stats", "trash",
     )  # fmt: skip
 
     def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
@@ -214,6 +216,7 @@ class Database:
         self.observed = False
         self.on_touched: Callable[[Database, bytes], None] | None = None
         self.on_flush: Callable[[Database], None] | None = None
+        self.notify: Notify | None = None
 
     # -- reading
 
@@ -229,6 +232,8 @@ class Database:
         value = self.shards[hash(key) & SHARD_MASK].get(key)
         if value is None or (self.deadlines.count and self._expired(key)):
             self.stats.misses += 1
+            if self.notify is not None:
+                self.notify(KEY_MISS, b"keymiss", key, self.index)
             return None
         self.stats.hits += 1
         return value
@@ -281,13 +286,15 @@ class Database:
         if old is not None:
             if self.deadlines.count and self.deadlines.get(key) is not None:
                 if self._expired(key) and self.expire is not None:
-                    old = b""  # deleted, and the replicas are told, before the new value comes
+                    old = None  # deleted, and the replicas are told, before the new value comes
                 else:
                     self.deadlines.discard(key)
             if type(old) is not bytes and _weight(old) > LARGE:
                 self.trash.throw(old)
         shard[key] = value
         if self.observed:
+            if old is None and self.notify is not None:
+                self.notify(NEW, b"new", key, self.index)
             self.on_touched(self, key)  # type: ignore[misc]
 
     def put_keeping(self, key: bytes, value: Any) -> None:
@@ -303,13 +310,17 @@ class Database:
             self.deadlines.set(key, at_ms)
 
     def delete(self, key: bytes) -> bool:
-        """Remove ``key``; True when it was there (expired ones count as gone)."""
+        """Remove ``key``; True when it was there (expired ones count as gone).  Listeners are told of a ``del``."""
         if self.deadlines.count and self._expired(key) and self.expire is not None:
             return False
-        return self.remove(key)
+        if not self.remove(key):
+            return False
+        if self.notify is not None:
+            self.notify(GENERIC, b"del", key, self.index)
+        return True
 
     def remove(self, key: bytes) -> bool:
-        """Remove ``key`` whatever its deadline says; True when it was there."""
+        """Remove ``key`` whatever its deadline says, and report no event; True when it was there."""
         value = self.shards[hash(key) & SHARD_MASK].pop(key, None)
         if value is None:
             return False
@@ -337,12 +348,14 @@ class Database:
             self.on_touched(self, key)  # type: ignore[misc]
 
     def touched_or_empty(self, key: bytes, value: Any) -> None:
-        """As ``touched``; a collection that became empty is deleted."""
+        """As ``touched``; a collection that became empty is deleted, which is told to listeners as ``del``."""
         if value:
             if self.observed:
                 self.on_touched(self, key)  # type: ignore[misc]
         else:
             self.remove(key)
+            if self.notify is not None:
+                self.notify(GENERIC, b"del", key, self.index)
 
     def set_deadline(self, key: bytes, at_ms: int | None) -> None:
         """Let the existing ``key`` expire at ``at_ms`` (Unix milliseconds), or never."""

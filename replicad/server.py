@@ -19,7 +19,18 @@ from twisted.application.service import Service
 
 import replicad.commands  # noqa: F401  (registers every command)
 from replicad.blocking import Blocking
-from replicad.command import ANY, NOT_ASYNC_LOADING, NOT_LOADING, NOT_STALE, TABLE, WRITE, Argv, Command, all_commands
+from replicad.command import (
+    ANY,
+    NOT_ASYNC_LOADING,
+    NOT_LOADING,
+    NOT_STALE,
+    TABLE,
+    WRITE,
+    Argv,
+    Command,
+    every_command,
+    track_latency,
+)
 from replicad.directive_kinds import ConfigError
 from replicad.dispatch import call
 from replicad.errors import PROTECTED_MODE, err
@@ -27,6 +38,7 @@ from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
+from replicad.notifications import NEW, Notifications, mask_of
 from replicad.observe import LatencyEvents, Monitors, OpsMeter, SlowLog
 from replicad.persistence.saver import Saver, make_backend
 from replicad.propagation import Propagation
@@ -66,6 +78,9 @@ class Server(Service):
         self._client_ids = 0
         self.blocking = Blocking(self)
         self.pubsub = PubSub()
+        self.notifying = 0  #: what keyspace notifications tell, see ``notifications``
+        self.notifications = Notifications(self.pubsub)
+        self.notify = self.notifications.notify
         self.watched: dict[tuple[int, bytes], dict[Client, None]] = {}
         self.monitors = Monitors(self)
         self.slowlog = SlowLog(self)
@@ -225,7 +240,7 @@ class Server(Service):
 
     def update_observed(self, db: Database) -> None:
         """Whether changes in ``db`` must be told to anybody; called when a watch or a blocked client comes or goes."""
-        observed = bool(self.watched) or bool(self.blocking.by_key)
+        observed = bool(self.watched) or bool(self.blocking.by_key) or bool(self.notifying & NEW)
         for each in self.databases:
             each.observed = observed
 
@@ -369,6 +384,9 @@ class Server(Service):
                      "min-replicas-to-write", "min-replicas-max-lag"):  # fmt: skip
             settings.on_change(name, lambda value: self.update_gates())
 
+        settings.on_change("latency-tracking", track_latency)
+        track_latency(settings["latency-tracking"])
+
         def longest_bulk(value: int) -> None:
             for client in self.clients.values():
                 reader = getattr(client.connection, "reader", None)
@@ -404,11 +422,19 @@ class Server(Service):
         def logfile(value: str) -> None:
             self.log.path = value
 
+        def events(value: frozenset[str]) -> None:
+            self.notifying = self.notifications.mask = mask_of(value)
+            for db in self.databases:
+                db.notify = self.notify if self.notifying else None
+            self.update_observed(self.databases[0])
+
         settings.on_change("proto-max-bulk-len", longest_bulk)
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)
         settings.on_change("dir", directory)
         settings.on_change("logfile", logfile)
+        settings.on_change("notify-keyspace-events", events)
+        events(settings["notify-keyspace-events"])
         settings.on_change("maxclients", maxclients)
         for name in ("dbfilename", "rdbcompression", "rdbchecksum", "lmdb-path", "snapshot-backend"):
             settings.on_change(name, storage)
@@ -430,15 +456,6 @@ class Server(Service):
         threshold_ms = self.settings["latency-monitor-threshold"]
         self.slow_ns = min(self._slowlog_ns, threshold_ms * 1_000_000 - 1 if threshold_ms else 1 << 62)
         self.query_buffer_limit = self.settings["client-query-buffer-limit"]
-
-
-def every_command() -> list[Command]:
-    """Every command and subcommand."""
-    out = []
-    for cmd in all_commands():
-        out.append(cmd)
-        out.extend({id(sub): sub for sub in cmd.subcommands.values()}.values())
-    return out
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ from twisted.internet import task
 
 from replicad.commands.sampling import sweep
 from replicad.keyspace import Database
+from replicad.notifications import EXPIRED
 
 if TYPE_CHECKING:
     from replicad.server import Server
@@ -102,6 +103,8 @@ class Timekeeper:
         server = self.server
         if db.remove(key):
             server.stats.expired += 1
+            if server.notifying:
+                server.notify(EXPIRED, b"expired", key, db.index)
             verb = b"UNLINK" if server.settings["lazyfree-lazy-expire"] else b"DEL"
             server.propagation.also(db.index, verb, key)
             server.saver.changes += 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, expiry_ms, integer, long_double_sum
 from replicad.errors import OFFSET_OUT_OF_RANGE, OVERFLOW, STRING_TOO_LONG, SYNTAX, WRONG_TYPE, err, wrong_arity
+from replicad.notifications import GENERIC, STRING
 from replicad.resp import OK
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 _ONE = (1, 1, 1)
 _TIMES = frozenset([b"EX", b"PX", b"EXAT", b"PXAT"])
+
+
+def _told(client: Client, event: bytes, key: bytes, kind: int = STRING) -> None:
+    """Report what happened to the string ``key``."""
+    server = client.server
+    if server.notifying:
+        server.notify(kind, event, key, client.db.index)
 
 
 @command(b"GET", 2, "readonly fast", _ONE, group="string", since="1.0.0")
@@ -40,8 +48,12 @@ def set_(client: Client, argv: list[bytes]) -> Any:
     KEEPTTL]
     """
     if len(argv) == 3:
-        client.db.put(argv[1], argv[2])
-        client.server.dirty += 1
+        _, key, value = argv
+        client.db.put(key, value)
+        server = client.server
+        server.dirty += 1
+        if server.notifying:
+            server.notify(STRING, b"set", key, client.db.index)
         return OK
     return _set_with_options(client, argv)
 
@@ -85,6 +97,10 @@ def _set_with_options(client: Client, argv: list[bytes]) -> Any:
     elif wants_old:
         options = [option for option in argv[3:] if option.upper() != b"GET"]
         server.propagation.replace(argv[0], key, value, *options)
+    if server.notifying:
+        server.notify(STRING, b"set", key, db.index)
+        if at_ms is not None:
+            server.notify(GENERIC, b"expire", key, db.index)
     return old if wants_old else OK
 
 
@@ -98,6 +114,7 @@ def setnx(client: Client, argv: list[bytes]) -> int:
         return 0
     client.db.put(argv[1], argv[2])
     client.server.dirty += 1
+    _told(client, b"set", argv[1])
     return 1
 
 
@@ -107,6 +124,8 @@ def _set_expiring(client: Client, argv: list[bytes], verb: bytes, name: bytes) -
     client.db.put_with_deadline(argv[1], argv[3], at_ms)
     server.dirty += 1
     server.propagation.replace(b"SET", argv[1], argv[3], b"PXAT", b"%d" % at_ms)
+    _told(client, b"set", argv[1])
+    _told(client, b"expire", argv[1], GENERIC)
     return OK
 
 
@@ -139,6 +158,7 @@ def getset(client: Client, argv: list[bytes]) -> bytes | None:
     db.put(argv[1], argv[2])
     server.dirty += 1
     server.propagation.replace(b"SET", argv[1], argv[2])
+    _told(client, b"set", argv[1])
     return old
 
 
@@ -185,6 +205,7 @@ def getex(client: Client, argv: list[bytes]) -> bytes | None:
             db.set_deadline(key, None)
             server.dirty += 1
             server.propagation.replace(b"PERSIST", key)
+            _told(client, b"persist", key, GENERIC)
         return value
     at_ms = expiry_ms(verb, argument, server.clock.now_ms, b"getex")
     server.dirty += 1
@@ -194,6 +215,7 @@ def getex(client: Client, argv: list[bytes]) -> bytes | None:
     else:
         db.set_deadline(key, at_ms)
         server.propagation.replace(b"PEXPIREAT", key, b"%d" % at_ms)
+        _told(client, b"expire", key, GENERIC)
     return value
 
 
@@ -215,10 +237,13 @@ def mset(client: Client, argv: list[bytes]) -> Any:
     """
     if not len(argv) & 1:
         raise wrong_arity(b"mset")
+    server = client.server
     put = client.db.put
     for i in range(1, len(argv), 2):
         put(argv[i], argv[i + 1])
-    client.server.dirty += len(argv) >> 1
+        if server.notifying:
+            server.notify(STRING, b"set", argv[i], client.db.index)
+    server.dirty += len(argv) >> 1
     return OK
 
 
@@ -236,22 +261,25 @@ def msetnx(client: Client, argv: list[bytes]) -> int:
             return 0
     for i in range(1, len(argv), 2):
         db.put(argv[i], argv[i + 1])
+        _told(client, b"set", argv[i])
     client.server.dirty += len(argv) >> 1
     return 1
 
 
 def _count(client: Client, key: bytes, step: int) -> int:
-    db = client.db
+    server, db = client.server, client.db
     old = db.writable(key, bytes)
     if old is None:
+        total = step
         db.put(key, b"%d" % step)
-        client.server.dirty += 1
-        return step
-    total = integer(old) + step
-    if not INT64_MIN <= total <= INT64_MAX:
-        raise OVERFLOW
-    db.put_keeping(key, b"%d" % total)
-    client.server.dirty += 1
+    else:
+        total = integer(old) + step
+        if not INT64_MIN <= total <= INT64_MAX:
+            raise OVERFLOW
+        db.put_keeping(key, b"%d" % total)
+    server.dirty += 1
+    if server.notifying:
+        server.notify(STRING, b"incrby", key, db.index)
     return total
 
 
@@ -309,6 +337,7 @@ def incrbyfloat(client: Client, argv: list[bytes]) -> bytes:
         db.put_keeping(key, total)
     server.dirty += 1
     server.propagation.replace(b"SET", key, total, b"KEEPTTL")
+    _told(client, b"incrbyfloat", key)
     return total
 
 
@@ -329,6 +358,7 @@ def append(client: Client, argv: list[bytes]) -> int:
         value += argv[2]
         db.put_keeping(key, value)
     server.dirty += 1
+    _told(client, b"append", key)
     return len(value)
 
 
@@ -395,4 +425,5 @@ def setrange(client: Client, argv: list[bytes]) -> int:
         value = old[:offset].ljust(offset, b"\0") + patch + old[offset + len(patch) :]
         db.put_keeping(key, value)
     server.dirty += 1
+    _told(client, b"setrange", key)
     return len(value)
