@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from replicad.histogram import SLOTS, Histogram
+
 if TYPE_CHECKING:
     from replicad.session import Client
 
@@ -48,7 +50,16 @@ FLAG_WORDS = frozenset(
 
 
 class Command:
-    """One row of the table.  ``calls``, ``nanoseconds``, ``rejected`` and ``failed`` feed INFO commandstats."""
+    """One row of the table.  ``calls``, ``nanoseconds``, ``rejected`` and ``failed`` feed INFO commandstats.
+
+    ``histogram`` is None until a time was recorded.  Who measures adds short times to ``slots`` himself::
+
+        slot = elapsed_ns >> SLOT_SHIFT
+        if slot < cmd.reach:
+            cmd.slots[slot] += count
+        else:
+            cmd.record(elapsed_ns, count)
+    """
 
     __slots__ = (
         "arity",
@@ -61,13 +72,16 @@ class Command:
         "fn",
         "gate",
         "group",
+        "histogram",
         "keys",
         "least",
         "most",
         "name",
         "nanoseconds",
+        "reach",
         "rejected",
         "since",
+        "slots",
         "subcommands",
         "summary",
         "syntax",
@@ -113,10 +127,24 @@ class Command:
         doc = (fn.__doc__ or "").strip().split("\n\n")
         self.summary = " ".join(doc[0].split())
         self.syntax = " ".join(doc[1].split()) if len(doc) > 1 else ""
-        self.calls = 0
-        self.nanoseconds = 0
-        self.rejected = 0
-        self.failed = 0
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        """Begin to count anew (CONFIG RESETSTAT)."""
+        self.calls = self.nanoseconds = self.rejected = self.failed = 0
+        self.histogram: Histogram | None = None
+        self.slots = _NOWHERE
+        self.reach = 0
+
+    def record(self, nanoseconds: int, count: int) -> None:
+        """Count a time that is not short, or the first one; with latency-tracking off let short ones go nowhere."""
+        if not _tracked:
+            self.slots, self.reach = _NOWHERE, SLOTS
+            return
+        if self.histogram is None:
+            self.histogram = Histogram()
+        self.slots, self.reach = self.histogram.slots, SLOTS
+        self.histogram.add(nanoseconds, count)
 
     def key_positions(self, argv: Argv) -> list[int]:
         """The indexes into ``argv`` that hold keys; [] when the command has none."""
@@ -128,6 +156,11 @@ class Command:
         if last < 0:
             last += len(argv)
         return [i for i in range(first, last + 1, step) if i < len(argv)]
+
+
+#: Where short times go while latency-tracking is off, so that the hot loop need not ask.
+_NOWHERE = [0] * SLOTS
+_tracked = True
 
 
 #: Name (upper case and lower case, both spellings are looked up without a conversion) to Command.
@@ -183,3 +216,20 @@ def lookup(argv: Argv) -> Command | None:
 def all_commands() -> list[Command]:
     """Every top-level command once, by name."""
     return [TABLE[name] for name in sorted(TABLE) if name.islower()]
+
+
+def every_command() -> list[Command]:
+    """Every command and subcommand once, by name; a subcommand behind its container."""
+    out = []
+    for cmd in all_commands():
+        out.append(cmd)
+        out.extend({id(sub): sub for sub in cmd.subcommands.values()}.values())
+    return out
+
+
+def track_latency(on: bool) -> None:
+    """latency-tracking: whether times are recorded from now on; what was recorded stays."""
+    global _tracked
+    _tracked = on
+    for cmd in every_command():
+        cmd.slots, cmd.reach = _NOWHERE, 0  # the next time decides

@@ -15,11 +15,11 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from replicad import REDIS_VERSION, __version__
-from replicad.command import Command, all_commands, lookup
+from replicad.command import every_command, lookup
 
 if TYPE_CHECKING:
     from replicad.server import Server
@@ -295,12 +295,6 @@ def _modules(server: Server) -> Fields:
     return []
 
 
-def _every_command() -> Iterable[Command]:
-    for cmd in all_commands():
-        yield cmd
-        yield from {id(sub): sub for sub in cmd.subcommands.values()}.values()
-
-
 def _commandstats(server: Server) -> Fields:
     return [
         (
@@ -309,7 +303,7 @@ def _commandstats(server: Server) -> Fields:
             f"usec_per_call={cmd.nanoseconds / 1000 / cmd.calls if cmd.calls else 0:.2f},"
             f"rejected_calls={cmd.rejected},failed_calls={cmd.failed}",
         )
-        for cmd in _every_command()
+        for cmd in every_command()
         if cmd.calls or cmd.rejected or cmd.failed
     ]
 
@@ -321,8 +315,22 @@ def _errorstats(server: Server) -> Fields:
 
 
 def _latencystats(server: Server) -> Fields:
-    # A histogram for each command would have to be fed in the hot loop; the averages in Commandstats are free.
-    return []
+    settings = server.settings
+    if not settings["latency-tracking"]:
+        return []
+    wanted = settings["latency-tracking-info-percentiles"]
+    names = [f"p{number:.6f}".rstrip("0").rstrip(".") for number in wanted]
+    return [
+        (
+            f"latency_percentiles_usec_{cmd.name.decode()}",
+            ",".join(
+                f"{name}={value / 1000:.3f}"
+                for name, value in zip(names, cmd.histogram.percentiles(wanted), strict=True)
+            ),
+        )
+        for cmd in every_command()
+        if cmd.histogram is not None
+    ]
 
 
 def _cluster(server: Server) -> Fields:

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from replicad import REDIS_VERSION, __version__
-from replicad.command import Argv, all_commands, command
+from replicad.command import Argv, command, every_command
 from replicad.commands.arguments import integer
 from replicad.commands.help import help_of
 from replicad.directive_kinds import ConfigError, text
@@ -119,9 +119,8 @@ def config_resetstat(client: Client, argv: Argv) -> Any:
     CONFIG RESETSTAT
     """
     server = client.server
-    for cmd in all_commands():
-        for one in (cmd, *cmd.subcommands.values()):
-            one.calls = one.nanoseconds = one.rejected = one.failed = 0
+    for cmd in every_command():
+        cmd.reset_statistics()
     stats, replication = server.stats, server.replication
     stats.hits = stats.misses = stats.expired = 0
     replication.sync_full = replication.sync_partial_ok = replication.sync_partial_err = 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from replicad.command import TABLE, Argv, lookup
 from replicad.errors import ReplyError, unknown_command, wrong_arity
+from replicad.histogram import SLOT_SHIFT
 from replicad.replication.handshake import show
 from replicad.replication.stream import Unit
 
@@ -93,8 +94,14 @@ class Applier:
             if propagation.busy:
                 propagation.done(client.db.index, argv, False)
             ended = perf_counter_ns()
+            elapsed = ended - started
             cmd.calls += 1
-            cmd.nanoseconds += ended - started
+            cmd.nanoseconds += elapsed
+            slot = elapsed >> SLOT_SHIFT
+            if slot < cmd.reach:
+                cmd.slots[slot] += 1
+            else:
+                cmd.record(elapsed, 1)
             started = ended
             if isinstance(reply, Exception):
                 self._complain(argv, reply)
