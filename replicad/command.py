@@ -165,6 +165,8 @@ _tracked = True
 
 #: Name (upper case and lower case, both spellings are looked up without a conversion) to Command.
 TABLE: dict[bytes, Command] = {}
+#: Those rows of it that are no containers: what is found here needs no look at a second word.
+PLAIN: dict[bytes, Command] = {}
 
 
 def command(
@@ -191,15 +193,32 @@ def command(
             if sub.lower() in parent.subcommands:
                 raise ValueError(f"{name!r} is registered twice")
             cmd.container = parent
+            PLAIN.pop(container.upper(), None)
+            PLAIN.pop(container.lower(), None)
             parent.subcommands[sub.lower()] = cmd
             parent.subcommands[sub.upper()] = cmd
         else:
             if name.upper() in TABLE:
                 raise ValueError(f"{name!r} is registered twice")
             TABLE[name.upper()] = TABLE[name.lower()] = cmd
+            PLAIN[name.upper()] = PLAIN[name.lower()] = cmd
         return fn
 
     return register
+
+
+def rename(old: bytes, new: bytes) -> None:
+    """Let the command ``old`` be called ``new`` from now on, or by no name when that is empty (rename-command).
+
+    Raises KeyError when there is no such command, ValueError when the new name is taken.
+    """
+    cmd = TABLE[old.upper()]
+    if new.upper() in TABLE and new.upper() != old.upper():
+        raise ValueError(new)
+    for table in (TABLE, PLAIN):
+        table.pop(old.lower(), None)
+        if table.pop(old.upper(), None) is not None and new:
+            table[new.upper()] = table[new.lower()] = cmd
 
 
 def lookup(argv: Argv) -> Command | None:

@@ -19,7 +19,7 @@ from replicad.command import (
     NOT_ASYNC_LOADING,
     NOT_LOADING,
     NOT_STALE,
-    TABLE,
+    PLAIN,
     WRITE,
     Argv,
     Command,
@@ -43,7 +43,7 @@ from replicad.histogram import SLOT_SHIFT
 from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Push, Replies, Wire, encode
 from replicad.session import Client
 
-_lookup_exact = TABLE.get
+_lookup_exact = PLAIN.get
 
 #: Commands that run although a transaction is open; everything else is queued.
 _NEVER_QUEUED = frozenset([b"exec", b"discard", b"multi", b"watch", b"quit", b"reset"])
@@ -58,6 +58,9 @@ _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 #: The first line of a bulk string by its length.
 _HEADS_COUNT = 1024
 _HEADS = [b"$%d\r\n" % length for length in range(_HEADS_COUNT)]
+#: The replies of commands that count a little: half the time of formatting.
+_INTEGERS_COUNT = 1024
+_INTEGERS = [b":%d\r\n" % value for value in range(_INTEGERS_COUNT)]
 #: Large replies of one batch are handed to the connection when they come to so many bytes: a read of 64 KB can ask for
 #: gigabytes, and only what the connection holds is counted against client-output-buffer-limit.
 _MOST_HELD = 1 << 20
@@ -86,13 +89,13 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
     started = perf_counter_ns()
     for argv in queue:
         cmd = _lookup_exact(argv[0])
-        if cmd is None or cmd.subcommands:
+        if cmd is None:  # another spelling, or a container
             cmd = lookup(argv)
         quiet = False
         try:
             if cmd is None:
                 raise unknown_command(argv)
-            if not cmd.least <= len(argv) <= cmd.most:
+            if len(argv) != cmd.arity and not cmd.least <= len(argv) <= cmd.most:
                 raise wrong_arity(cmd.name)
             if (client.deny or server.deny) and cmd.gate & (client.deny | server.deny):
                 quiet = client.reply_mode != "on"
@@ -166,7 +169,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                 if large > _MOST_HELD:
                     large = hand_over(client, out)
         elif kind is int:
-            append(b":%d\r\n" % reply)
+            append(_INTEGERS[reply] if 0 <= reply < _INTEGERS_COUNT else b":%d\r\n" % reply)
         elif reply is BLOCKED:
             client.queue.extend(queue)
             break

@@ -24,11 +24,11 @@ from replicad.command import (
     NOT_ASYNC_LOADING,
     NOT_LOADING,
     NOT_STALE,
-    TABLE,
     WRITE,
     Argv,
     Command,
     every_command,
+    rename,
     track_latency,
 )
 from replicad.directive_kinds import ConfigError
@@ -125,6 +125,7 @@ class Server(Service):
         """An empty database with this server's hooks (also for a dataset that is loaded aside)."""
         db = Database(index, self.clock, self.stats, self.trash)
         db.expire = self.timekeeper.expire_found
+        db.fields_expired = self.timekeeper.fields_found
         db.on_touched = self._touched
         db.on_flush = self._flushing
         return db
@@ -441,14 +442,12 @@ class Server(Service):
         for name in ("port", "bind"):
             settings.on_change(name, lambda value: self.listeners.reopen())
         for old, new in settings["rename-command"] or ():
-            cmd = TABLE.pop(old.upper().encode(), None)
-            TABLE.pop(old.lower().encode(), None)
-            if cmd is None:
-                raise SystemExit(f"replicad: rename-command {old}: no such command")
-            if new:
-                if new.upper().encode() in TABLE:
-                    raise SystemExit(f"replicad: rename-command {old} {new}: there is a command of that name")
-                TABLE[new.upper().encode()] = TABLE[new.lower().encode()] = cmd
+            try:
+                rename(old.encode(), new.encode())
+            except KeyError:
+                raise SystemExit(f"replicad: rename-command {old}: no such command") from None
+            except ValueError:
+                raise SystemExit(f"replicad: rename-command {old} {new}: there is a command of that name") from None
 
     def _hot_settings(self) -> None:
         slower = self.settings["slowlog-log-slower-than"]
