@@ -36,6 +36,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 from replicad.errors import WRONG_TYPE
+from replicad.expiring_hash import ExpiringHash
 from replicad.notifications import GENERIC, KEY_MISS, NEW, Notify
 
 SHARD_BITS = 12
@@ -69,7 +70,10 @@ class Trash:
         while self._dead and elements > 0:
             value = self._dead[-1]
             kind = type(value)
-            if kind is dict:
+            if kind is ExpiringHash and value.deadlines:
+                self._dead += value.deadlines.parts()
+                continue
+            if kind is dict or kind is ExpiringHash:
                 step = min(elements, len(value))
                 for _ in range(step):
                     inner = value.popitem()[1]
@@ -172,12 +176,13 @@ class Deadlines:
 class Stats:
     """Counters of the keyspace that INFO stats reports; shared by all databases."""
 
-    __slots__ = ("expired", "hits", "misses")
+    __slots__ = ("expired", "expired_fields", "hits", "misses")
 
     def __init__(self) -> None:
         self.hits = 0
         self.misses = 0
         self.expired = 0
+        self.expired_fields = 0
 
 
 class Clock:
@@ -194,13 +199,14 @@ class Database:
 
     ``expire`` is called as ``expire(db, key)`` when a read meets an expired key on a server that may delete it
     (a master); when it is None expired keys are hidden but kept (a replica), as Redis does it.
+    ``fields_expired(db, key, fields)`` is called when such a server has removed fields of a hash whose time had come.
     ``on_touched(db, key)`` is called after each change while ``observed`` is true, ``on_flush(db)`` before all keys go.
     ``notify`` is how keyspace notifications are told, None when nobody wants them.
     """
 
     __slots__ = (
-        "clock", "deadlines", "expire", "index", "notify", "observed", "on_flush", "on_touched", "see_expired", "shards",
-        "stats", "trash",
+        "clock", "deadlines", "expire", "field_deadlines", "fields_expired", "index", "notify", "observed", "on_flush",
+        "on_touched", "see_expired", "shards", "stats", "trash",
     )  # fmt: skip
 
     def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
@@ -210,7 +216,10 @@ class Database:
         self.trash = trash
         self.shards: list[dict[bytes, Any]] = [{} for _ in range(SHARDS)]
         self.deadlines = Deadlines()
+        #: When the first field of a hash expires, for each hash that has such fields; None until there was one.
+        self.field_deadlines: Deadlines | None = None
         self.expire: Callable[[Database, bytes], None] | None = None
+        self.fields_expired: Callable[[Database, bytes, list[bytes]], None] | None = None
         #: While the master's stream is applied expired keys are seen as present.
         self.see_expired = False
         self.observed = False
@@ -242,8 +251,47 @@ class Database:
         """As ``get``, for one type; raises WRONG_TYPE when the key holds another."""
         value = self.get(key)
         if value is not None and type(value) is not kind:
-            raise WRONG_TYPE
+            return self._unlike(key, value, kind, False)
         return value
+
+    def _unlike(self, key: bytes, value: Any, kind: type[V], writing: bool) -> Any:
+        """What a command gets that asked for ``kind`` where ``value``, of another type, is: a hash, or WRONG_TYPE."""
+        if kind is dict and type(value) is ExpiringHash:
+            return self.live_fields(key, value, writing)
+        raise WRONG_TYPE
+
+    def live_fields(self, key: bytes, value: ExpiringHash, writing: bool = False) -> dict[bytes, bytes] | None:
+        """The hash under ``key`` without the fields whose time has come; None when no field is left.
+
+        Who may change the dataset deletes those fields now.  For a reader on a replica they are only hidden, in a dict that
+        must not be changed; they are deleted when the master says so.
+        """
+        if self.see_expired or not value.is_due(self.clock.now_ms):
+            return value
+        if self.expire is None and not writing:
+            return value.live(self.clock.now_ms) or None
+        self.expire_fields(key, value)
+        return value or None
+
+    def expire_fields(self, key: bytes, value: ExpiringHash, most: int | None = None) -> None:
+        """Delete fields of the hash under ``key`` whose time has come, at most so many; the hash too when none is left."""
+        fields = value.take_due(self.clock.now_ms, most)
+        if fields and self.expire is not None and self.fields_expired is not None:
+            self.fields_expired(self, key, fields)
+        self.track_fields(key, value)
+        if fields:
+            self.touched_or_empty(key, value)
+
+    def track_fields(self, key: bytes, value: ExpiringHash) -> None:
+        """Note when the first field of the hash under ``key`` expires; after each change of its field deadlines."""
+        at_ms = value.earliest()
+        if self.field_deadlines is None:
+            if at_ms is None:
+                return
+            self.field_deadlines = Deadlines()
+        self.field_deadlines.discard(key)  # also when it is due: the heap has forgotten it then
+        if at_ms is not None:
+            self.field_deadlines.set(key, at_ms)
 
     def _expired(self, key: bytes) -> bool:
         """Whether ``key`` is past its deadline for the caller; deletes it where that is this server's right."""
@@ -276,8 +324,15 @@ class Database:
         if value is None or (self.deadlines.count and self._expired(key)):
             return None
         if type(value) is not kind:
-            raise WRONG_TYPE
+            return self._unlike(key, value, kind, True)
         return value
+
+    def _gone(self, key: bytes, value: Any) -> None:
+        """``value``, a collection, is no longer under ``key``."""
+        if type(value) is ExpiringHash and self.field_deadlines is not None:
+            self.field_deadlines.discard(key)
+        if _weight(value) > LARGE:
+            self.trash.throw(value)
 
     def put(self, key: bytes, value: Any) -> None:
         """Store ``value`` under ``key`` and drop its deadline."""
@@ -289,8 +344,8 @@ class Database:
                     old = None  # deleted, and the replicas are told, before the new value comes
                 else:
                     self.deadlines.discard(key)
-            if type(old) is not bytes and _weight(old) > LARGE:
-                self.trash.throw(old)
+            if type(old) is not bytes:
+                self._gone(key, old)
         shard[key] = value
         if self.observed:
             if old is None and self.notify is not None:
@@ -308,6 +363,8 @@ class Database:
         self.put(key, value)
         if at_ms is not None:
             self.deadlines.set(key, at_ms)
+        if type(value) is ExpiringHash:
+            self.track_fields(key, value)
 
     def delete(self, key: bytes) -> bool:
         """Remove ``key``; True when it was there (expired ones count as gone).  Listeners are told of a ``del``."""
@@ -326,8 +383,8 @@ class Database:
             return False
         if self.deadlines.count:
             self.deadlines.discard(key)
-        if type(value) is not bytes and _weight(value) > LARGE:
-            self.trash.throw(value)
+        if type(value) is not bytes:
+            self._gone(key, value)
         if self.observed:
             self.on_touched(self, key)  # type: ignore[misc]
         return True
@@ -338,6 +395,8 @@ class Database:
         value = self.shards[hash(key) & SHARD_MASK].pop(key, None)
         if at_ms is not None:
             self.deadlines.discard(key)
+        if type(value) is ExpiringHash and self.field_deadlines is not None:
+            self.field_deadlines.discard(key)
         if value is not None and self.observed:
             self.on_touched(self, key)  # type: ignore[misc]
         return value, at_ms
@@ -376,12 +435,16 @@ class Database:
             self.shards = [{} for _ in range(SHARDS)]
             self.trash.throw(self.deadlines._dicts)
             self.deadlines = Deadlines()
+            if self.field_deadlines is not None:
+                self.trash.throw(self.field_deadlines._dicts)
+                self.field_deadlines = None
         return count
 
     def swap(self, other: Database) -> None:
         """Exchange the contents of two databases (SWAPDB)."""
         self.shards, other.shards = other.shards, self.shards
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
+        self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
 
     # -- walking
 
@@ -447,3 +510,5 @@ class Database:
         self.shards[hash(key) & SHARD_MASK][key] = value
         if at_ms is not None:
             self.deadlines.set(key, at_ms)
+        if type(value) is ExpiringHash:
+            self.track_fields(key, value)

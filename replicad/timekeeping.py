@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import task
 
 from replicad.commands.sampling import sweep
+from replicad.expiring_hash import ExpiringHash
 from replicad.keyspace import Database
-from replicad.notifications import EXPIRED
+from replicad.notifications import EXPIRED, HASH
 
 if TYPE_CHECKING:
     from replicad.server import Server
 
 #: Deleting expired keys and freeing memory take at most this long in one turn of the reactor.
 SLICE_SECONDS = 0.003
+#: So many expired fields of one hash are deleted in a row, and named in one HDEL.
+FIELDS_AT_ONCE = 128
 
 
 class Timekeeper:
@@ -83,11 +86,16 @@ class Timekeeper:
         server.clock.now_ms = int(time.time() * 1000)
         until = time.perf_counter() + SLICE_SECONDS
         for db in server.databases:
-            if not db.deadlines.count:
-                continue
-            while due := db.deadlines.due(server.clock.now_ms, 64):
+            while db.deadlines.count and (due := db.deadlines.due(server.clock.now_ms, 64)):
                 for key in due:
                     self.expire_found(db, key)
+                    server.propagation.done(db.index, (), False)
+                if time.perf_counter() > until:
+                    self._expiring = True
+                    break
+            while db.field_deadlines is not None and (due := db.field_deadlines.due(server.clock.now_ms, 4)):
+                for key in due:
+                    self._expire_fields(db, key)
                     server.propagation.done(db.index, (), False)
                 if time.perf_counter() > until:
                     self._expiring = True
@@ -108,6 +116,24 @@ class Timekeeper:
             verb = b"UNLINK" if server.settings["lazyfree-lazy-expire"] else b"DEL"
             server.propagation.also(db.index, verb, key)
             server.saver.changes += 1
+
+    def _expire_fields(self, db: Database, key: bytes) -> None:
+        """Delete some fields whose time has come of the hash under ``key``; it comes up again when there are more."""
+        value = db.peek(key)
+        if type(value) is ExpiringHash:
+            db.expire_fields(key, value, FIELDS_AT_ONCE)
+        elif db.field_deadlines is not None:
+            db.field_deadlines.discard(key)
+
+    def fields_found(self, db: Database, key: bytes, fields: list[bytes]) -> None:
+        """Expired fields of a hash were removed on a master, which tells its replicas."""
+        server = self.server
+        server.stats.expired_fields += len(fields)
+        if server.notifying:
+            server.notify(HASH, b"hexpired", key, db.index)
+        for start in range(0, len(fields), FIELDS_AT_ONCE):
+            server.propagation.also(db.index, b"HDEL", key, *fields[start : start + FIELDS_AT_ONCE])
+        server.saver.changes += len(fields)
 
     def reclaim(self) -> None:
         """Free dead collections in slices."""

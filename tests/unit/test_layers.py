@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LAYERS = [
     ["", "errors"],
     ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "digest", "geohash",
-     "hll", "notifications", "persistence", "persistence.interfaces", "replication"],
+     "hll", "expiring_hash", "notifications", "persistence", "persistence.interfaces", "replication"],
     ["persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut", "replication.history"],
     ["replication.stream", "persistence.loader"],
     ["command", "session", "propagation", "pubsub", "blocking", "observe", "info"],
