@@ -14,6 +14,7 @@ from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, long_doub
 from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import NAN_RESULT, NOT_FLOAT, OUT_OF_RANGE, OVERFLOW, SYNTAX, ReplyError, err, wrong_arity
+from replicad.notifications import HASH
 from replicad.resp import OK
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def hset(client: Client, argv: list[bytes]) -> int:
             if indexes and new:
                 joined(value, (field,))
             db.touched(key)
-        client.server.dirty += 1
+        server = client.server
+        server.dirty += 1
+        if server.notifying:
+            server.notify(HASH, b"hset", key, db.index)
         return new
     if len(argv) % 2:
         raise wrong_arity(b"hset")
@@ -84,7 +88,10 @@ def _set_many(client: Client, argv: list[bytes]) -> int:
         value.update(zip(fields, argv[3::2], strict=True))
         new = len(value) - before
         db.touched(key)
-    client.server.dirty += len(fields)
+    server = client.server
+    server.dirty += len(fields)
+    if server.notifying:
+        server.notify(HASH, b"hset", key, db.index)
     return new
 
 
@@ -98,13 +105,15 @@ def hsetnx(client: Client, argv: list[bytes]) -> int:
     value = db.writable(argv[1], dict)
     if value is not None and argv[2] in value:
         return 0
-    _store(client, argv[1], value, argv[2], argv[3])
+    _store(client, argv[1], value, argv[2], argv[3], b"hset")
     return 1
 
 
-def _store(client: Client, key: bytes, value: dict[bytes, bytes] | None, field: bytes, content: bytes) -> None:
-    """Set one field of the hash ``value``, or of a new one when that is None."""
-    db = client.db
+def _store(
+    client: Client, key: bytes, value: dict[bytes, bytes] | None, field: bytes, content: bytes, event: bytes
+) -> None:
+    """Set one field of the hash ``value``, or of a new one when that is None, and report ``event``."""
+    server, db = client.server, client.db
     if value is None:
         db.put(key, {field: content})
     else:
@@ -112,7 +121,9 @@ def _store(client: Client, key: bytes, value: dict[bytes, bytes] | None, field: 
             joined(value, (field,))
         value[field] = content
         db.touched(key)
-    client.server.dirty += 1
+    server.dirty += 1
+    if server.notifying:
+        server.notify(HASH, event, key, db.index)
 
 
 @command(b"HDEL", arity=-3, flags="write fast", keys=(1, 1, 1), group="hash", since="2.0.0")
@@ -129,7 +140,10 @@ def hdel(client: Client, argv: list[bytes]) -> int:
     if removed:
         if indexes:
             left(value, removed)
-        client.server.dirty += len(removed)
+        server = client.server
+        server.dirty += len(removed)
+        if server.notifying:
+            server.notify(HASH, b"hdel", argv[1], db.index)
         db.touched_or_empty(argv[1], value)
     return len(removed)
 
@@ -146,7 +160,7 @@ def hincrby(client: Client, argv: list[bytes]) -> int:
     total = increment if old is None else integer(old, _NOT_INTEGER) + increment
     if not INT64_MIN <= total <= INT64_MAX:
         raise OVERFLOW
-    _store(client, argv[1], value, argv[2], b"%d" % total)
+    _store(client, argv[1], value, argv[2], b"%d" % total, b"hincrby")
     return total
 
 
@@ -169,7 +183,7 @@ def hincrbyfloat(client: Client, argv: list[bytes]) -> bytes:
         except ReplyError as error:
             error.release()
             raise _NOT_FLOAT if error is NOT_FLOAT else error from None
-    _store(client, argv[1], value, argv[2], total)
+    _store(client, argv[1], value, argv[2], total, b"hincrbyfloat")
     client.server.propagation.replace(b"HSET", argv[1], argv[2], total)
     return total
 

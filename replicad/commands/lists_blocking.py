@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import timeout_ms
 from replicad.commands.lists import List, move, numbered_keys, pop_arguments, pop_first, pop_many, side
+from replicad.notifications import LIST
 from replicad.resp import BLOCKED
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def _pop(client: Client, argv: list[bytes], left: bool) -> Any:
 
 def _pop_one(client: Client, key: bytes, value: List, left: bool) -> tuple[bytes, bytes]:
     element = value.popleft() if left else value.pop()
-    client.db.touched_or_empty(key, value)
-    server = client.server
+    server, db = client.server, client.db
+    if server.notifying:
+        server.notify(LIST, b"lpop" if left else b"rpop", key, db.index)
+    db.touched_or_empty(key, value)
     server.dirty += 1
     server.propagation.replace(b"LPOP" if left else b"RPOP", key)
     return key, element

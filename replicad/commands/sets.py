@@ -14,6 +14,7 @@ from replicad.commands.lists import numbered_keys
 from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many, take
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import MUST_BE_POSITIVE, SYNTAX, err
+from replicad.notifications import SET
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -39,6 +40,13 @@ def ordered(client: Client, members: Members) -> tuple[bytes, ...]:
 def _reply(client: Client, members: Members) -> Any:
     """A set as a reply; ``members`` may change later."""
     return ordered(client, members) if client.resp == 2 else frozenset(members)
+
+
+def _told(client: Client, event: bytes, key: bytes) -> None:
+    """Report what happened to the set ``key``."""
+    server = client.server
+    if server.notifying:
+        server.notify(SET, event, key, client.db.index)
 
 
 # -- members
@@ -69,7 +77,10 @@ def sadd(client: Client, argv: list[bytes]) -> int:
         if not added:
             return 0
         db.touched(key)
-    client.server.dirty += added
+    server = client.server
+    server.dirty += added
+    if server.notifying:
+        server.notify(SET, b"sadd", key, db.index)
     return added
 
 
@@ -88,7 +99,10 @@ def srem(client: Client, argv: list[bytes]) -> int:
         if indexes:
             left(value, removed)
         value -= removed
-        client.server.dirty += len(removed)
+        server = client.server
+        server.dirty += len(removed)
+        if server.notifying:
+            server.notify(SET, b"srem", argv[1], db.index)
         db.touched_or_empty(argv[1], value)
     return len(removed)
 
@@ -112,17 +126,20 @@ def smove(client: Client, argv: list[bytes]) -> int:
     value.discard(member)
     if indexes:
         left(value, (member,))
+    _told(client, b"srem", source)
     db.touched_or_empty(source, value)
     client.server.dirty += 1
     if other is None:
         db.put(target, {member})
-        client.server.dirty += 1
     elif member not in other:
         other.add(member)
         if indexes:
             joined(other, (member,))
         db.touched(target)
-        client.server.dirty += 1
+    else:
+        return 1
+    client.server.dirty += 1
+    _told(client, b"sadd", target)
     return 1
 
 
@@ -196,9 +213,11 @@ def spop(client: Client, argv: list[bytes]) -> Any:
             return None
         if len(value) == 1:
             (member,) = value
+            _told(client, b"spop", key)
             db.delete(key)
         else:
             (member,) = take(value, 1, server.clock.now_ms, db.trash)
+            _told(client, b"spop", key)
             db.touched(key)
         server.dirty += 1
         server.propagation.replace(b"SREM", key, member)
@@ -214,10 +233,12 @@ def spop(client: Client, argv: list[bytes]) -> Any:
     if count >= len(value):
         reply = _reply(client, value)
         server.dirty += len(value)
+        _told(client, b"spop", key)
         db.delete(key)
         server.propagation.replace(b"DEL", key)
         return reply
     taken = take(value, count, server.clock.now_ms, db.trash)
+    _told(client, b"spop", key)
     db.touched(key)
     server.dirty += count
     propagation = server.propagation
@@ -282,11 +303,12 @@ def _difference(client: Client, keys: list[bytes]) -> Members:
     return first.difference(*(value for value in others if value is not None))
 
 
-def _store(client: Client, key: bytes, members: Members) -> int:
+def _store(client: Client, key: bytes, members: Members, event: bytes) -> int:
     """Put a result at ``key``, or delete that when the result is empty; returns the number of members."""
     if members:
         client.db.put(key, members)
         client.server.dirty += 1
+        _told(client, event, key)
     elif client.db.delete(key):
         client.server.dirty += 1
     return len(members)
@@ -325,7 +347,7 @@ def sinterstore(client: Client, argv: list[bytes]) -> int:
 
     SINTERSTORE destination key [key ...]
     """
-    return _store(client, argv[1], _intersection(client, argv[2:]))
+    return _store(client, argv[1], _intersection(client, argv[2:]), b"sinterstore")
 
 
 @command(b"SUNIONSTORE", arity=-3, flags="write denyoom", keys=(1, -1, 1), group="set", since="1.0.0")
@@ -334,7 +356,7 @@ def sunionstore(client: Client, argv: list[bytes]) -> int:
 
     SUNIONSTORE destination key [key ...]
     """
-    return _store(client, argv[1], _union(client, argv[2:]))
+    return _store(client, argv[1], _union(client, argv[2:]), b"sunionstore")
 
 
 @command(b"SDIFFSTORE", arity=-3, flags="write denyoom", keys=(1, -1, 1), group="set", since="1.0.0")
@@ -343,7 +365,7 @@ def sdiffstore(client: Client, argv: list[bytes]) -> int:
 
     SDIFFSTORE destination key [key ...]
     """
-    return _store(client, argv[1], _difference(client, argv[2:]))
+    return _store(client, argv[1], _difference(client, argv[2:]), b"sdiffstore")
 
 
 @command(
