@@ -63,6 +63,7 @@ class Command:
 
     __slots__ = (
         "arity",
+        "brief",
         "calls",
         "categories",
         "container",
@@ -105,6 +106,8 @@ class Command:
         self.least = abs(arity)
         self.most = arity if arity > 0 else 1 << 62
         self.flags = flags
+        #: Takes so little time that it need not be timed alone; SET is no ``fast`` command to Redis, but to us.
+        self.brief = "fast" in flags or name == b"set"
         self.keys = keys  #: first, last (negative: from the end), step; (0, 0, 0) when there is none
         self.find_keys = find_keys
         self.group = group
