@@ -10,7 +10,7 @@ How handlers report::
     if server.notifying:
         server.notify(GENERIC, b"expire", key, db.index)
 
-``server.notifying`` is 0 when nothing is to be told, so that an event which nobody wants costs one test.  ``del`` is told
+or, where a call more does not matter, ``report(client, GENERIC, b"expire", key)``.  ``server.notifying`` is 0 when nothing is to be told, so that an event which nobody wants costs one test.  ``del`` is told
 by ``Database.delete`` and ``Database.touched_or_empty``, ``new`` by ``Database.put``, ``keymiss`` by ``Database.get``.
 
 Rejected: a table from commands to events that dispatch looks up (many commands report several events, or none when nothing
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from replicad.pubsub import PubSub
+    from replicad.session import Client
 
 #: The class of an event, one bit each.
 (GENERIC, STRING, LIST, SET, HASH, ZSET, EXPIRED, EVICTED, STREAM, MODULE, KEY_MISS, NEW) = (1 << bit for bit in range(12))
@@ -65,3 +66,10 @@ class Notifications:
             pubsub.publish(b"__keyspace@%d__:%b" % (db, key), event)
         if mask & KEYEVENT:
             pubsub.publish(b"__keyevent@%d__:%b" % (db, event), key)
+
+
+def report(client: Client, kind: int, event: bytes, key: bytes) -> None:
+    """Tell what a command of ``client`` did to ``key``, for handlers that are not hot."""
+    server = client.server
+    if server.notifying:
+        server.notify(kind, event, key, client.db.index)

@@ -12,6 +12,7 @@ from replicad.command import command
 from replicad.commands.arguments import integer
 from replicad.commands.bitmaps import BAD_OFFSET, splice
 from replicad.errors import SYNTAX, err
+from replicad.notifications import STRING, report
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -180,6 +181,7 @@ def _bitfield(client: Client, argv: list[bytes], only_get: bool) -> list[int | N
             db.put_keeping(key, value)
         # Redis 7.0 counts nothing when the string only grew because all fields failed: its replicas then lack the key.
         client.server.dirty += changes or 1
+        report(client, STRING, b"setbit", key)
     return out
 
 

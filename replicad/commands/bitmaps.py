@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from replicad.command import command
 from replicad.commands.arguments import integer
 from replicad.errors import SYNTAX, ReplyError, err
+from replicad.notifications import STRING, report
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -69,12 +70,14 @@ def setbit(client: Client, argv: list[bytes]) -> int:
     if value is None:
         db.put(key, bytes(at) + (b"%c" % (mask if bit else 0)))
         client.server.dirty += 1
+        report(client, STRING, b"setbit", key)
         return 0
     byte = value[at] if at < len(value) else 0
     old = 1 if byte & mask else 0
     if old != bit or at >= len(value):
         db.put_keeping(key, splice(value, at, b"%c" % (byte ^ mask if old != bit else byte)))
         client.server.dirty += 1
+        report(client, STRING, b"setbit", key)
     return old
 
 
@@ -241,6 +244,7 @@ def bitop(client: Client, argv: list[bytes]) -> int:
     if result:
         db.put(argv[2], result)
         client.server.dirty += 1
+        report(client, STRING, b"set", argv[2])
     elif db.delete(argv[2]):
         client.server.dirty += 1
     return len(result)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer
 from replicad.errors import c_string, clean, err
+from replicad.notifications import GENERIC, report
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -62,6 +63,7 @@ def _expire(client: Client, argv: list[bytes], name: bytes, factor: int, relativ
         server.propagation.replace(b"UNLINK" if server.settings["lazyfree-lazy-expire"] else b"DEL", key)
         return 1
     db.set_deadline(key, at_ms)
+    report(client, GENERIC, b"expire", key)
     if relative or factor != 1:
         server.propagation.replace(b"PEXPIREAT", key, b"%d" % at_ms, *argv[3:])
     return 1
@@ -161,4 +163,5 @@ def persist(client: Client, argv: list[bytes]) -> int:
         return 0
     db.set_deadline(key, None)
     client.server.dirty += 1
+    report(client, GENERIC, b"persist", key)
     return 1

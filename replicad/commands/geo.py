@@ -15,6 +15,7 @@ from replicad.commands.geo_order import nearest
 from replicad.commands.zsets import zadd
 from replicad.errors import SYNTAX, err
 from replicad.geohash import Area
+from replicad.notifications import ZSET, report
 from replicad.resp import NULL_ARRAY, Wire
 from replicad.values import SortedSet
 
@@ -143,8 +144,8 @@ class _Options:
     """What stands behind the place and the radius of GEORADIUS, and all arguments of GEOSEARCH."""
 
     __slots__ = (
-        "any", "box", "count", "from_member", "from_place", "order", "place", "radius", "store", "store_distance",
-        "unit", "with_coordinates", "with_distance", "with_hash",
+        "any", "box", "count", "from_member", "from_place", "order", "place", "radius", "search", "store",
+        "store_distance", "unit", "with_coordinates", "with_distance", "with_hash",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -159,9 +160,11 @@ class _Options:
         self.radius: float | None = None
         self.box: tuple[float, float] | None = None
         self.unit = 1.0
+        self.search = False
 
     def read(self, argv: list[bytes], at: int, value: SortedSet | None, search: bool, may_store: bool) -> None:
         """Take the words from position ``at`` on; ``search`` says that the place and the area are among them."""
+        self.search = search
         size = len(argv)
         while at < size:
             word = argv[at].upper()
@@ -318,6 +321,7 @@ def _store(client: Client, found: list[Found], options: _Options) -> int:
         scores = {member: distance if options.store_distance else score for distance, member, score in found}
         db.put(key, SortedSet.from_scores(scores))
         client.server.dirty += len(found)
+        report(client, ZSET, b"geosearchstore" if options.search else b"georadiusstore", key)
     elif db.delete(key):
         client.server.dirty += 1
     return len(found)

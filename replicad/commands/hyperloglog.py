@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from replicad import hll
 from replicad.command import command
 from replicad.errors import ReplyError, err
+from replicad.notifications import STRING, report
 from replicad.resp import OK, Simple
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def pfadd(client: Client, argv: list[bytes]) -> int:
     else:
         return 0
     server.dirty += changes
+    report(client, STRING, b"pfadd", key)
     return 1
 
 
@@ -115,6 +117,7 @@ def pfmerge(client: Client, argv: list[bytes]) -> Any:
     else:
         db.put_keeping(key, new)
     server.dirty += 1
+    report(client, STRING, b"pfadd", key)
     return OK
 
 

@@ -13,6 +13,7 @@ from replicad.commands.arguments import integer
 from replicad.commands.scanning import scan_cursor, scan_options
 from replicad.errors import DB_OUT_OF_RANGE, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, err
 from replicad.glob import matching
+from replicad.notifications import GENERIC, report
 from replicad.resp import OK, Simple
 from replicad.values import copy_value, type_name
 
@@ -99,11 +100,15 @@ def _rename(client: Client, argv: list[bytes], only_new: bool) -> bool:
         raise NO_SUCH_KEY
     if source == target:
         return not only_new
-    if only_new and db.peek(target) is not None:
-        return False
+    if db.peek(target) is not None:
+        if only_new:
+            return False
+        db.remove(target)  # to Redis what is stored under the name from now on is a new key
     value, at_ms = db.take(source)
     db.put_with_deadline(target, value, at_ms)
     client.server.dirty += 1
+    report(client, GENERIC, b"rename_from", source)
+    report(client, GENERIC, b"rename_to", target)
     return True
 
 
@@ -140,7 +145,11 @@ def move(client: Client, argv: list[bytes]) -> int:
         return 0
     value, at_ms = db.take(key)
     target.put_with_deadline(key, value, at_ms)
-    client.server.dirty += 1
+    server = client.server
+    server.dirty += 1
+    if server.notifying:
+        server.notify(GENERIC, b"move_from", key, db.index)
+        server.notify(GENERIC, b"move_to", key, target.index)
     return 1
 
 
@@ -169,8 +178,13 @@ def copy(client: Client, argv: list[bytes]) -> int:
     value = db.get(source)
     if value is None or (target_db.peek(target) is not None and not replace):
         return 0
-    target_db.put_with_deadline(target, copy_value(value), db.deadline(source))
-    client.server.dirty += 1
+    value, at_ms = copy_value(value), db.deadline(source)
+    target_db.remove(target)  # as in RENAME
+    target_db.put_with_deadline(target, value, at_ms)
+    server = client.server
+    server.dirty += 1
+    if server.notifying:
+        server.notify(GENERIC, b"copy_to", target, target_db.index)
     return 1
 
 

@@ -16,7 +16,7 @@ from replicad.command import command
 from replicad.commands.arguments import INT64_MIN, integer
 from replicad.errors import INDEX_OUT_OF_RANGE, MUST_BE_POSITIVE, NO_SUCH_KEY, SYNTAX, ReplyError, err, wrong_arity
 from replicad.keyspace import LARGE
-from replicad.notifications import LIST
+from replicad.notifications import LIST, report
 from replicad.resp import NULL_ARRAY, OK
 
 if TYPE_CHECKING:
@@ -35,13 +35,6 @@ _RANK_ZERO = err(
     "RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the "
     "end of the list"
 )
-
-
-def _told(client: Client, event: bytes, key: bytes) -> None:
-    """Report what happened to the list ``key``."""
-    server = client.server
-    if server.notifying:
-        server.notify(LIST, event, key, client.db.index)
 
 
 # -- adding
@@ -109,7 +102,7 @@ def rpushx(client: Client, argv: list[bytes]) -> int:
     value.extend(argv[2:])
     client.db.touched(argv[1])
     client.server.dirty += len(argv) - 2
-    _told(client, b"rpush", argv[1])
+    report(client, LIST, b"rpush", argv[1])
     return len(value)
 
 
@@ -125,7 +118,7 @@ def lpushx(client: Client, argv: list[bytes]) -> int:
     value.extendleft(argv[2:])
     client.db.touched(argv[1])
     client.server.dirty += len(argv) - 2
-    _told(client, b"lpush", argv[1])
+    report(client, LIST, b"lpush", argv[1])
     return len(value)
 
 
@@ -148,7 +141,7 @@ def linsert(client: Client, argv: list[bytes]) -> int:
     value.insert(index + (where == b"AFTER"), argv[4])
     client.db.touched(argv[1])
     client.server.dirty += 1
-    _told(client, b"linsert", argv[1])
+    report(client, LIST, b"linsert", argv[1])
     return len(value)
 
 
@@ -205,12 +198,12 @@ def pop_many(client: Client, db: Database, key: bytes, value: List, left: bool, 
     """Take up to ``count`` (> 0) elements out of the list ``value`` at ``key``, in the order of popping."""
     if count >= len(value):
         taken = tuple(value) if left else tuple(reversed(value))
-        _told(client, b"lpop" if left else b"rpop", key)
+        report(client, LIST, b"lpop" if left else b"rpop", key)
         db.delete(key)
     else:
         pop = value.popleft if left else value.pop
         taken = tuple([pop() for _ in range(count)])
-        _told(client, b"lpop" if left else b"rpop", key)
+        report(client, LIST, b"lpop" if left else b"rpop", key)
         db.touched(key)
     client.server.dirty += len(taken)
     return taken
@@ -306,8 +299,8 @@ def move(client: Client, db: Database, source: bytes, target: bytes, from_left: 
         else:
             other.append(element)
         db.touched(target)
-    _told(client, b"lpush" if to_left else b"rpush", target)
-    _told(client, b"lpop" if from_left else b"rpop", source)
+    report(client, LIST, b"lpush" if to_left else b"rpush", target)
+    report(client, LIST, b"lpop" if from_left else b"rpop", source)
     db.touched_or_empty(source, value)
     client.server.dirty += 1
     return element
@@ -467,7 +460,7 @@ def lset(client: Client, argv: list[bytes]) -> bytes:
     value[index] = argv[3]
     client.db.touched(argv[1])
     client.server.dirty += 1
-    _told(client, b"lset", argv[1])
+    report(client, LIST, b"lset", argv[1])
     return OK
 
 
@@ -491,7 +484,7 @@ def lrem(client: Client, argv: list[bytes]) -> int:
     _remove_first(value, argv[3], removed)
     if count < 0:
         value.reverse()
-    _told(client, b"lrem", argv[1])
+    report(client, LIST, b"lrem", argv[1])
     client.db.touched_or_empty(argv[1], value)
     client.server.dirty += removed
     return removed
@@ -534,7 +527,7 @@ def ltrim(client: Client, argv: list[bytes]) -> bytes:
     size = len(value)
     start, stop = _bounds(start, stop, size)
     removed = size - (stop - start)
-    _told(client, b"ltrim", key)
+    report(client, LIST, b"ltrim", key)
     if start == stop:
         db.delete(key)
     elif stop - start < removed:  # the smaller part moves; a large remainder is freed in slices

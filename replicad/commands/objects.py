@@ -16,6 +16,8 @@ from replicad.command import command
 from replicad.commands.arguments import integer, is_integer
 from replicad.commands.help import help_of
 from replicad.errors import BUSY_KEY, SYNTAX, err, unknown_subcommand
+from replicad.expiring_hash import ExpiringHash
+from replicad.notifications import GENERIC, report
 from replicad.persistence.interfaces import DamagedSnapshot
 from replicad.persistence.rdb import PayloadFooterError, dump_payload, load_payload
 from replicad.resp import OK, Simple
@@ -41,15 +43,17 @@ def _fits(settings: Settings, prefix: str, size: int, items: Iterable[bytes]) ->
 
 
 def encoding(settings: Settings, value: Any) -> bytes:
-    """The name of the form in which Redis 7.0 would hold ``value``."""
+    """The name of the form in which Redis 7.0 would hold ``value``, and 7.4 a hash whose fields expire."""
     kind = type(value)
     if kind is bytes:
         return b"int" if len(value) <= 20 and is_integer(value) else b"embstr" if len(value) <= 44 else b"raw"
     if kind is deque:
         return b"quicklist"
-    if kind is dict:
+    if kind is dict or kind is ExpiringHash:
         fits = _fits(settings, "hash", len(value), (text for pair in value.items() for text in pair))
-        return b"listpack" if fits else b"hashtable"
+        if fits:
+            return b"listpack" if kind is dict else b"listpackex"
+        return b"hashtable"
     if kind is set:
         fits = len(value) <= settings["set-max-intset-entries"] and all(map(is_integer, value))
         return b"intset" if fits else b"hashtable"
@@ -180,8 +184,11 @@ def restore(client: Client, argv: list[bytes]) -> Any:
                 server.dirty += 1
                 server.propagation.replace(b"UNLINK" if server.settings["lazyfree-lazy-server-del"] else b"DEL", key)
             return OK
+    if replace:
+        db.remove(key)  # to Redis the key is a new one
     db.put_with_deadline(key, value, at_ms)
     server.dirty += 1
+    report(client, GENERIC, b"restore", key)
     if at_ms is not None and not absolute:
         server.propagation.replace(argv[0], key, b"%d" % at_ms, *argv[3:], b"ABSTTL")
     return OK

@@ -14,7 +14,7 @@ from replicad.commands.lists import numbered_keys
 from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many, take
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import MUST_BE_POSITIVE, SYNTAX, err
-from replicad.notifications import SET
+from replicad.notifications import SET, report
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -40,13 +40,6 @@ def ordered(client: Client, members: Members) -> tuple[bytes, ...]:
 def _reply(client: Client, members: Members) -> Any:
     """A set as a reply; ``members`` may change later."""
     return ordered(client, members) if client.resp == 2 else frozenset(members)
-
-
-def _told(client: Client, event: bytes, key: bytes) -> None:
-    """Report what happened to the set ``key``."""
-    server = client.server
-    if server.notifying:
-        server.notify(SET, event, key, client.db.index)
 
 
 # -- members
@@ -126,7 +119,7 @@ def smove(client: Client, argv: list[bytes]) -> int:
     value.discard(member)
     if indexes:
         left(value, (member,))
-    _told(client, b"srem", source)
+    report(client, SET, b"srem", source)
     db.touched_or_empty(source, value)
     client.server.dirty += 1
     if other is None:
@@ -139,7 +132,7 @@ def smove(client: Client, argv: list[bytes]) -> int:
     else:
         return 1
     client.server.dirty += 1
-    _told(client, b"sadd", target)
+    report(client, SET, b"sadd", target)
     return 1
 
 
@@ -213,11 +206,11 @@ def spop(client: Client, argv: list[bytes]) -> Any:
             return None
         if len(value) == 1:
             (member,) = value
-            _told(client, b"spop", key)
+            report(client, SET, b"spop", key)
             db.delete(key)
         else:
             (member,) = take(value, 1, server.clock.now_ms, db.trash)
-            _told(client, b"spop", key)
+            report(client, SET, b"spop", key)
             db.touched(key)
         server.dirty += 1
         server.propagation.replace(b"SREM", key, member)
@@ -233,12 +226,12 @@ def spop(client: Client, argv: list[bytes]) -> Any:
     if count >= len(value):
         reply = _reply(client, value)
         server.dirty += len(value)
-        _told(client, b"spop", key)
+        report(client, SET, b"spop", key)
         db.delete(key)
         server.propagation.replace(b"DEL", key)
         return reply
     taken = take(value, count, server.clock.now_ms, db.trash)
-    _told(client, b"spop", key)
+    report(client, SET, b"spop", key)
     db.touched(key)
     server.dirty += count
     propagation = server.propagation
@@ -308,7 +301,7 @@ def _store(client: Client, key: bytes, members: Members, event: bytes) -> int:
     if members:
         client.db.put(key, members)
         client.server.dirty += 1
-        _told(client, event, key)
+        report(client, SET, event, key)
     elif client.db.delete(key):
         client.server.dirty += 1
     return len(members)

@@ -27,6 +27,7 @@ from replicad.commands.stream_ids import (
 from replicad.commands.stream_reading import claim, set_id
 from replicad.errors import SYNTAX, ReplyError, c_string, err, unknown_subcommand
 from replicad.keyspace import LARGE
+from replicad.notifications import STREAM, report
 from replicad.resp import NULL_ARRAY, OK, Simple
 from replicad.values import MIN_STREAM_ID, Consumer, Group, Stream, StreamId
 
@@ -110,6 +111,7 @@ def xgroup_create(client: Client, argv: list[bytes]) -> bytes:
         raise _BUSY_GROUP
     stream.groups[name] = Group(last_id, read)
     client.server.dirty += 1
+    report(client, STREAM, b"xgroup-create", key)
     return OK
 
 
@@ -124,6 +126,7 @@ def xgroup_setid(client: Client, argv: list[bytes]) -> bytes:
     group.last_delivered = stream.last_id if argv[4] == b"$" else parse_id(argv[4])
     group.entries_read = read
     client.server.dirty += 1
+    report(client, STREAM, b"xgroup-setid", argv[2])
     return OK
 
 
@@ -143,6 +146,7 @@ def xgroup_destroy(client: Client, argv: list[bytes]) -> int:
         client.db.trash.throw(group)
     server = client.server
     server.dirty += 1
+    report(client, STREAM, b"xgroup-destroy", argv[2])
     server.blocking.signal((client.db.index, argv[2]))  # who waits in the group is told; WATCH is not broken
     return 1
 
@@ -158,6 +162,7 @@ def xgroup_createconsumer(client: Client, argv: list[bytes]) -> int:
         return 0
     group.consumers[argv[4]] = Consumer(client.server.clock.now_ms)
     client.server.dirty += 1
+    report(client, STREAM, b"xgroup-createconsumer", argv[2])
     return 1
 
 
@@ -171,6 +176,7 @@ def xgroup_delconsumer(client: Client, argv: list[bytes]) -> int:
     if argv[4] not in group.consumers:
         return 0
     client.server.dirty += 1
+    report(client, STREAM, b"xgroup-delconsumer", argv[2])
     removed, remains = group.remove_consumer(argv[4])
     if removed > LARGE:
         client.db.trash.throw(remains)
@@ -285,6 +291,7 @@ class _Claimant:
         if consumer is None:
             consumer = group.consumers[self.consumer] = Consumer(self.now_ms)
             self.client.server.dirty += 1
+            report(self.client, STREAM, b"xgroup-createconsumer", self.key)
         consumer.active_time_ms = self.now_ms
         group.assign(entry_id, self.consumer, time_ms, count)
         self.tell(entry_id)

@@ -25,6 +25,7 @@ from replicad.commands.stream_ids import (
     parse_id,
 )
 from replicad.errors import SYNTAX, TIMEOUT_NEGATIVE, ReplyError, err
+from replicad.notifications import STREAM, report
 from replicad.resp import BLOCKED, NULL_ARRAY, Wire, encode
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Consumer, Group, Pending, Stream, StreamId
 
@@ -233,6 +234,7 @@ def _consumer(client: Client, request: _Request, key: bytes, group: Group) -> Co
     if consumer is None:
         consumer = group.consumers[request.consumer] = Consumer(now_ms)
         client.server.dirty += 1
+        report(client, STREAM, b"xgroup-createconsumer", key)
         if request.no_ack:
             client.server.propagation.replace(b"XGROUP", b"CREATECONSUMER", key, request.group or b"", request.consumer)
     else:

@@ -23,6 +23,7 @@ from replicad.commands.stream_ids import (
 )
 from replicad.errors import NO_SUCH_KEY, SYNTAX, err, wrong_arity
 from replicad.keyspace import LARGE
+from replicad.notifications import STREAM, report
 from replicad.resp import NULL_ARRAY, OK
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Stream, StreamId
 
@@ -194,15 +195,18 @@ def xadd(client: Client, argv: list[bytes]) -> Any:
     stream.append(entry_id, fields, settings["stream-node-max-bytes"], settings["stream-node-max-entries"])
     text = b"%d-%d" % entry_id
     told = [*argv[:at], text, *fields]
-    if options is not None and options.threshold_at:
-        _trim(client, stream, options)
-        if options.approximate:
-            _exactly(told, stream, options)
     if fresh:
         db.put(key, stream)
     else:
         db.touched(key)
     server.dirty += 1
+    if server.notifying:
+        server.notify(STREAM, b"xadd", key, db.index)
+    if options is not None and options.threshold_at:
+        if _trim(client, stream, options):
+            report(client, STREAM, b"xtrim", key)
+        if options.approximate:
+            _exactly(told, stream, options)
     server.propagation.replace(*told)
     return text
 
@@ -270,6 +274,7 @@ def xdel(client: Client, argv: list[bytes]) -> int:
     if removed:
         db.touched(argv[1])
         client.server.dirty += removed
+        report(client, STREAM, b"xdel", argv[1])
     return removed
 
 
@@ -288,6 +293,7 @@ def xtrim(client: Client, argv: list[bytes]) -> int:
     if removed:
         db.touched(argv[1])
         client.server.dirty += removed
+        report(client, STREAM, b"xtrim", argv[1])
         if options.approximate:
             told = argv.copy()
             _exactly(told, stream, options)
@@ -332,4 +338,5 @@ def xsetid(client: Client, argv: list[bytes]) -> bytes:
     if max_deleted is not None and max_deleted != MIN_STREAM_ID:
         stream.max_deleted_id = max_deleted
     client.server.dirty += 1
+    report(client, STREAM, b"xsetid", argv[1])
     return OK

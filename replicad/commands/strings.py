@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, expiry_ms, integer, long_double_sum
 from replicad.errors import OFFSET_OUT_OF_RANGE, OVERFLOW, STRING_TOO_LONG, SYNTAX, WRONG_TYPE, err, wrong_arity
-from replicad.notifications import GENERIC, STRING
+from replicad.notifications import GENERIC, STRING, report
 from replicad.resp import OK
 
 if TYPE_CHECKING:
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 _ONE = (1, 1, 1)
 _TIMES = frozenset([b"EX", b"PX", b"EXAT", b"PXAT"])
-
-
-def _told(client: Client, event: bytes, key: bytes, kind: int = STRING) -> None:
-    """Report what happened to the string ``key``."""
-    server = client.server
-    if server.notifying:
-        server.notify(kind, event, key, client.db.index)
 
 
 @command(b"GET", 2, "readonly fast", _ONE, group="string", since="1.0.0")
@@ -114,7 +107,7 @@ def setnx(client: Client, argv: list[bytes]) -> int:
         return 0
     client.db.put(argv[1], argv[2])
     client.server.dirty += 1
-    _told(client, b"set", argv[1])
+    report(client, STRING, b"set", argv[1])
     return 1
 
 
@@ -124,8 +117,8 @@ def _set_expiring(client: Client, argv: list[bytes], verb: bytes, name: bytes) -
     client.db.put_with_deadline(argv[1], argv[3], at_ms)
     server.dirty += 1
     server.propagation.replace(b"SET", argv[1], argv[3], b"PXAT", b"%d" % at_ms)
-    _told(client, b"set", argv[1])
-    _told(client, b"expire", argv[1], GENERIC)
+    report(client, STRING, b"set", argv[1])
+    report(client, GENERIC, b"expire", argv[1])
     return OK
 
 
@@ -158,7 +151,7 @@ def getset(client: Client, argv: list[bytes]) -> bytes | None:
     db.put(argv[1], argv[2])
     server.dirty += 1
     server.propagation.replace(b"SET", argv[1], argv[2])
-    _told(client, b"set", argv[1])
+    report(client, STRING, b"set", argv[1])
     return old
 
 
@@ -205,7 +198,7 @@ def getex(client: Client, argv: list[bytes]) -> bytes | None:
             db.set_deadline(key, None)
             server.dirty += 1
             server.propagation.replace(b"PERSIST", key)
-            _told(client, b"persist", key, GENERIC)
+            report(client, GENERIC, b"persist", key)
         return value
     at_ms = expiry_ms(verb, argument, server.clock.now_ms, b"getex")
     server.dirty += 1
@@ -215,7 +208,7 @@ def getex(client: Client, argv: list[bytes]) -> bytes | None:
     else:
         db.set_deadline(key, at_ms)
         server.propagation.replace(b"PEXPIREAT", key, b"%d" % at_ms)
-        _told(client, b"expire", key, GENERIC)
+        report(client, GENERIC, b"expire", key)
     return value
 
 
@@ -261,7 +254,7 @@ def msetnx(client: Client, argv: list[bytes]) -> int:
             return 0
     for i in range(1, len(argv), 2):
         db.put(argv[i], argv[i + 1])
-        _told(client, b"set", argv[i])
+        report(client, STRING, b"set", argv[i])
     client.server.dirty += len(argv) >> 1
     return 1
 
@@ -337,7 +330,7 @@ def incrbyfloat(client: Client, argv: list[bytes]) -> bytes:
         db.put_keeping(key, total)
     server.dirty += 1
     server.propagation.replace(b"SET", key, total, b"KEEPTTL")
-    _told(client, b"incrbyfloat", key)
+    report(client, STRING, b"incrbyfloat", key)
     return total
 
 
@@ -358,7 +351,7 @@ def append(client: Client, argv: list[bytes]) -> int:
         value += argv[2]
         db.put_keeping(key, value)
     server.dirty += 1
-    _told(client, b"append", key)
+    report(client, STRING, b"append", key)
     return len(value)
 
 
@@ -425,5 +418,5 @@ def setrange(client: Client, argv: list[bytes]) -> int:
         value = old[:offset].ljust(offset, b"\0") + patch + old[offset + len(patch) :]
         db.put_keeping(key, value)
     server.dirty += 1
-    _told(client, b"setrange", key)
+    report(client, STRING, b"setrange", key)
     return len(value)

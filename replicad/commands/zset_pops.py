@@ -15,6 +15,7 @@ from replicad.commands.arguments import integer, timeout_ms
 from replicad.commands.lists import numbered_keys
 from replicad.commands.zsets import Pairs, pairs_reply, score_reply
 from replicad.errors import MUST_BE_POSITIVE, SYNTAX, err
+from replicad.notifications import ZSET
 from replicad.resp import BLOCKED, NULL_ARRAY
 from replicad.values import SortedSet
 
@@ -28,8 +29,11 @@ _COUNT = err("count should be greater than 0")
 def _pop(client: Client, key: bytes, value: SortedSet, lowest: bool, count: int) -> Pairs:
     """Remove up to ``count`` members from one end."""
     taken = value.pop_first(count) if lowest else value.pop_last(count)
-    client.db.touched_or_empty(key, value)
-    client.server.dirty += len(taken)
+    server, db = client.server, client.db
+    server.dirty += len(taken)
+    if server.notifying:
+        server.notify(ZSET, b"zpopmin" if lowest else b"zpopmax", key, db.index)
+    db.touched_or_empty(key, value)
     return taken
 
 

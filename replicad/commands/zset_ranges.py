@@ -15,6 +15,7 @@ from replicad.command import command
 from replicad.commands.arguments import integer, number
 from replicad.commands.zsets import Pairs, pairs_reply
 from replicad.errors import SYNTAX, err
+from replicad.notifications import ZSET, report
 from replicad.values import SortedSet
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def _store(client: Client, key: bytes, found: Pairs) -> int:
     """Make ``found`` the value of ``key``."""
     if found:
         client.db.put(key, SortedSet.from_pairs(found))
+        report(client, ZSET, b"zrangestore", key)
         client.server.dirty += 1
     elif client.db.delete(key):
         client.server.dirty += 1
@@ -281,7 +283,7 @@ def zlexcount(client: Client, argv: list[bytes]) -> int:
 # -- removing
 
 
-def _remove(client: Client, argv: list[bytes], kind: int) -> int:
+def _remove(client: Client, argv: list[bytes], kind: int, event: bytes) -> int:
     low, high = _parse(kind, argv[2], argv[3])
     db = client.db
     value = db.writable(argv[1], SortedSet)
@@ -291,8 +293,9 @@ def _remove(client: Client, argv: list[bytes], kind: int) -> int:
     removed = last - first
     if not removed:
         return 0
+    report(client, ZSET, event, argv[1])
     if removed == len(value):
-        db.remove(argv[1])  # which frees a large one in slices
+        db.delete(argv[1])  # which frees a large one in slices
     else:
         value.remove_slice(first, last)
         db.touched(argv[1])
@@ -306,7 +309,7 @@ def zremrangebyrank(client: Client, argv: list[bytes]) -> int:
 
     ZREMRANGEBYRANK key start stop
     """
-    return _remove(client, argv, RANK)
+    return _remove(client, argv, RANK, b"zremrangebyrank")
 
 
 @command(b"ZREMRANGEBYSCORE", arity=4, flags="write", keys=(1, 1, 1), group="sorted-set", since="1.2.0")
@@ -315,7 +318,7 @@ def zremrangebyscore(client: Client, argv: list[bytes]) -> int:
 
     ZREMRANGEBYSCORE key min max
     """
-    return _remove(client, argv, SCORE)
+    return _remove(client, argv, SCORE, b"zremrangebyscore")
 
 
 @command(b"ZREMRANGEBYLEX", arity=4, flags="write", keys=(1, 1, 1), group="sorted-set", since="2.8.9")
@@ -324,4 +327,4 @@ def zremrangebylex(client: Client, argv: list[bytes]) -> int:
 
     ZREMRANGEBYLEX key min max
     """
-    return _remove(client, argv, LEX)
+    return _remove(client, argv, LEX, b"zremrangebylex")

@@ -16,6 +16,7 @@ from replicad.commands.arguments import integer, number
 from replicad.commands.lists import numbered_keys
 from replicad.commands.zsets import pairs_reply
 from replicad.errors import SYNTAX, WRONG_TYPE, err
+from replicad.notifications import ZSET
 from replicad.values import SortedSet
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _diff(request: _Request) -> Scores:
 
 
 _OPERATIONS = {UNION: _union, INTER: _inter, DIFF: _diff}
+_EVENTS = {UNION: b"zunionstore", INTER: b"zinterstore", DIFF: b"zdiffstore"}
 
 
 def _reply(client: Client, argv: list[bytes], operation: int) -> Any:
@@ -183,7 +185,10 @@ def _store(client: Client, argv: list[bytes], operation: int) -> int:
             if score == 0.0:
                 result[member] = 0.0  # minus zero is not stored
         db.put(argv[1], SortedSet.from_scores(result))
-        client.server.dirty += 1
+        server = client.server
+        server.dirty += 1
+        if server.notifying:
+            server.notify(ZSET, _EVENTS[operation], argv[1], db.index)
     elif db.delete(argv[1]):
         client.server.dirty += 1
     return len(result)

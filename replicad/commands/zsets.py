@@ -18,6 +18,7 @@ from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, number
 from replicad.commands.sampling import MOST_REPEATED
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import OUT_OF_RANGE, SYNTAX, err, wrong_arity
+from replicad.notifications import ZSET
 from replicad.resp import format_double
 from replicad.values import SortedSet
 
@@ -63,16 +64,19 @@ def zadd(client: Client, argv: list[bytes]) -> Any:
     db = client.db
     key, member = argv[1], argv[3]
     value = db.writable(key, SortedSet)
+    old: float | None = None
     if value is None:
         db.put(key, SortedSet.from_scores({member: score}))
-        client.server.dirty += 1
-        return 1
-    old = value.scores.get(member)
-    if old == score:
-        return 0
-    value.set(member, score)
-    db.touched(key)
-    client.server.dirty += 1
+    else:
+        old = value.scores.get(member)
+        if old == score:
+            return 0
+        value.set(member, score)
+        db.touched(key)
+    server = client.server
+    server.dirty += 1
+    if server.notifying:
+        server.notify(ZSET, b"zadd", key, db.index)
     return 1 if old is None else 0
 
 
@@ -132,7 +136,10 @@ def _zadd(client: Client, argv: list[bytes]) -> Any:
             db.put(key, value)
         else:
             db.touched(key)
-        client.server.dirty += added + changed
+        server = client.server
+        server.dirty += added + changed
+        if server.notifying:
+            server.notify(ZSET, b"zadd", key, db.index)
     return added + changed if b"CH" in options else added
 
 
@@ -169,7 +176,10 @@ def _increment(
         db.touched(key)
     else:
         return score_reply(client, score)
-    client.server.dirty += 1
+    server = client.server
+    server.dirty += 1
+    if server.notifying:
+        server.notify(ZSET, b"zincr", key, db.index)
     return score_reply(client, score)
 
 
@@ -196,8 +206,11 @@ def zrem(client: Client, argv: list[bytes]) -> int:
     for member in argv[2:]:
         removed += value.remove(member)
     if removed:
+        server = client.server
+        server.dirty += removed
+        if server.notifying:
+            server.notify(ZSET, b"zrem", argv[1], db.index)
         db.touched_or_empty(argv[1], value)
-        client.server.dirty += removed
     return removed
 
 
