@@ -10,8 +10,9 @@ How handlers report::
     if server.notifying:
         server.notify(GENERIC, b"expire", key, db.index)
 
-or, where a call more does not matter, ``report(client, GENERIC, b"expire", key)``.  ``server.notifying`` is 0 when nothing is to be told, so that an event which nobody wants costs one test.  ``del`` is told
-by ``Database.delete`` and ``Database.touched_or_empty``, ``new`` by ``Database.put``, ``keymiss`` by ``Database.get``.
+or, where one call more does not matter, ``report(client, GENERIC, b"expire", key)``.  ``server.notifying`` is 0 when nothing
+is to be told, so that an event which nobody wants costs one test.  The keyspace itself tells what no handler knows best:
+``del`` in ``Database.delete`` and ``Database.touched_or_empty``, ``new`` in ``put``, ``keymiss`` in ``get``.
 
 Rejected: a table from commands to events that dispatch looks up (many commands report several events, or none when nothing
 changed), and telling from ``touched`` (it does not know what happened, and blocked clients are served without dispatch).
