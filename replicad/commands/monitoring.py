@@ -1,13 +1,11 @@
-"""Looking at a running server: SLOWLOG, MONITOR, LATENCY, MEMORY.
+"""Looking at a running server: SLOWLOG, MONITOR, MEMORY.
 
-Owns: the commands and the estimate of MEMORY USAGE.  Does not own the slow log, the list of monitors and the latency
-events (``observe``).  There are no histograms of command times: they would have to be fed in the hot loop.
+Owns: the commands and the estimate of MEMORY USAGE.  Does not own the slow log and the list of monitors (``observe``).
 """
 
 from __future__ import annotations
 
 import gc
-import time
 from collections import deque
 from itertools import islice
 from sys import getsizeof
@@ -17,6 +15,7 @@ from replicad.command import Argv, command
 from replicad.commands.arguments import integer
 from replicad.commands.help import help_of
 from replicad.errors import SYNTAX, clean, err, unknown_subcommand
+from replicad.expiring_hash import ExpiringHash
 from replicad.resp import OK, Verbatim
 from replicad.session import Client
 from replicad.values import SortedSet, Stream
@@ -91,102 +90,6 @@ def monitor(client: Client, argv: Argv) -> Any:
     return OK
 
 
-# -- LATENCY
-
-
-@command(b"LATENCY", -2, group="server", since="2.8.13")
-def latency(client: Client, argv: Argv) -> Any:
-    """Commands about the latency monitor."""
-    raise unknown_subcommand(b"LATENCY", argv[1])
-
-
-@command(b"LATENCY|LATEST", 2, _ADMIN, group="server", since="2.8.13")
-def latency_latest(client: Client, argv: Argv) -> list[Any]:
-    """Returns of each class of events the latest sample (Unix time, milliseconds) and the worst.
-
-    LATENCY LATEST
-    """
-    events = client.server.latency
-    return [[event, *samples[-1], events.worst[event]] for event, samples in events.samples.items()]
-
-
-@command(b"LATENCY|HISTORY", 3, _ADMIN, group="server", since="2.8.13")
-def latency_history(client: Client, argv: Argv) -> list[Any]:
-    """Returns the samples of a class of events, oldest first.
-
-    LATENCY HISTORY event
-    """
-    return [list(sample) for sample in client.server.latency.samples.get(argv[2], ())]
-
-
-@command(b"LATENCY|GRAPH", 3, _ADMIN, group="server", since="2.8.13")
-def latency_graph(client: Client, argv: Argv) -> Any:
-    """Draws the samples of a class of events, one line each.
-
-    LATENCY GRAPH event
-    """
-    events = client.server.latency
-    samples = events.samples.get(argv[2])
-    if not samples:
-        raise err(clean(b"No samples available for event '%b'" % argv[2]))
-    values = [value for _, value in samples]
-    high, now = max(values), int(time.time())
-    lines = [
-        b"%b - high %d ms, low %d ms (all time high %d ms)" % (argv[2], high, min(values), events.worst[argv[2]]),
-        b"-" * 80,
-    ]
-    for at, value in samples:
-        lines.append(b"%6ds ago %6d ms %b" % (now - at, value, b"#" * max(1, 50 * value // max(high, 1))))
-    return Verbatim(b"\n".join(lines) + b"\n")
-
-
-@command(b"LATENCY|RESET", -2, _ADMIN, group="server", since="2.8.13")
-def latency_reset(client: Client, argv: Argv) -> int:
-    """Forgets samples, of all classes or of the named; returns the number of classes that had any.
-
-    LATENCY RESET [event [event ...]]
-    """
-    return client.server.latency.forget(argv[2:])
-
-
-@command(b"LATENCY|DOCTOR", 2, _ADMIN, group="server", since="2.8.13")
-def latency_doctor(client: Client, argv: Argv) -> Verbatim:
-    """Says what it thinks of the latency.
-
-    LATENCY DOCTOR
-    """
-    server = client.server
-    lines = []
-    if not server.settings["latency-monitor-threshold"]:
-        lines.append("Latency events are not recorded: the directive latency-monitor-threshold is 0.")
-    for event, samples in server.latency.samples.items():
-        mean = sum(value for _, value in samples) / len(samples)
-        worst = server.latency.worst[event]
-        lines.append(f"{event.decode()}: {len(samples)} samples, mean {mean:.0f} ms, worst {worst} ms.")
-    if not lines:
-        lines.append("No event reached the directive latency-monitor-threshold.")
-    lines.append("SLOWLOG GET shows slow commands, INFO commandstats the mean time of each command.")
-    return Verbatim("\n".join(lines).encode() + b"\n")
-
-
-@command(b"LATENCY|HISTOGRAM", -2, _ADMIN, group="server", since="7.0.0")
-def latency_histogram(client: Client, argv: Argv) -> dict[Any, Any]:
-    """Returns the distribution of the times of commands: none are recorded.
-
-    LATENCY HISTOGRAM [command [command ...]]
-    """
-    return {}
-
-
-@command(b"LATENCY|HELP", 2, "loading stale", group="server", since="2.8.13")
-def latency_help(client: Client, argv: Argv) -> Any:
-    """Lists the subcommands.
-
-    LATENCY HELP
-    """
-    return help_of(b"LATENCY")
-
-
 # -- MEMORY
 
 
@@ -210,8 +113,9 @@ def memory_of(value: Any, samples: int = 5) -> int:
     kind = type(value)
     if kind is bytes:
         return getsizeof(value)
-    if kind is dict:
-        return int(getsizeof(value) + len(value) * _mean_size(value.items(), samples))
+    if kind is dict or kind is ExpiringHash:
+        deadlines = 0 if kind is dict else 200 * len(value.deadlines)
+        return int(getsizeof(value) + len(value) * _mean_size(value.items(), samples)) + deadlines
     if kind is SortedSet:
         # a dict for the scores and a list of (score, member) beside it
         scores = value.scores
