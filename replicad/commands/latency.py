@@ -89,6 +89,8 @@ def draw(columns: list[tuple[str, int]]) -> str:
     heights = [min((value - low) * steps // span, steps - 1) if span else 0 for value in values]
     out = []
     for first in range(0, len(columns), _COLUMNS):
+        if first:
+            out.append("")
         strip = heights[first : first + _COLUMNS]
         labels = [label for label, _ in columns[first : first + _COLUMNS]]
         for row in range(_ROWS - 1, -1, -1):
