@@ -169,7 +169,7 @@ def _named(names: list[bytes]) -> list[Command]:
     out: list[Command] = []
     for name in names:
         cmd = lookup(name.split(b"|", 1))
-        if cmd is None or (cmd.subcommands and b"|" in name):
+        if cmd is None or (b"|" in name and cmd.container is None):
             continue
         out += {id(sub): sub for sub in cmd.subcommands.values()}.values() if cmd.subcommands else [cmd]
     return out

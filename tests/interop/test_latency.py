@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.connection import Connection
 from tests.support.twohead import TwoHeadedTestCase
 
-TRAFFIC = ("SET a 1", "SET a 2", "GET a", "GET nosuch", "CONFIG GET maxmemory", "LPUSH a x", "DEBUG SLEEP 0.03", "XINFO STREAM nosuch")
+TRAFFIC = ("SET a 1", "SET a 2", "GET a", "GET nosuch", "CONFIG GET hz", "LPUSH a x", "DEBUG SLEEP 0.03", "XINFO STREAM x")
 
 
 class Histograms(TwoHeadedTestCase):
