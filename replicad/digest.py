@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
 
+from .expiring_hash import ExpiringHash
 from .values import Entry, ModuleValue, SortedSet, Stream
 
 #: The number of each type in a real server; four bytes of it are mixed before the value.
@@ -23,6 +24,7 @@ _TYPE_NUMBERS: dict[type, bytes] = {
     kind: number.to_bytes(4, "big")
     for number, kind in enumerate((bytes, deque, set, SortedSet, dict, ModuleValue, Stream))
 }
+_TYPE_NUMBERS[ExpiringHash] = _TYPE_NUMBERS[dict]
 
 _number = int.from_bytes
 
@@ -50,9 +52,12 @@ def _value_number(value: Any, expire_at_ms: int | None, digest: int) -> int:
         for member, score in value.scores.items():
             pair = _mix(_mix(0, member), b"%.17g" % score)
             digest ^= _hash(pair.to_bytes(20, "big"))
-    elif kind is dict:
+    elif kind is dict or kind is ExpiringHash:
+        times = {} if kind is dict else value.deadlines.scores
         for field, item in value.items():
             pair = _mix(_mix(0, field), item)
+            if field in times:
+                pair ^= _hash(b"!!hexpire!!")
             digest ^= _hash(pair.to_bytes(20, "big"))
     elif kind is Stream:
         for (milliseconds, sequence), fields in value:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from replicad.values import SortedSet
+from replicad.values import TYPE_NAMES, SortedSet
 
 
 class ExpiringHash(dict[bytes, bytes]):
@@ -142,3 +142,6 @@ class ExpiringHash(dict[bytes, bytes]):
 
     def __repr__(self) -> str:
         return f"<ExpiringHash of {len(self)}, {len(self.deadlines)} with deadlines>"
+
+
+TYPE_NAMES[ExpiringHash] = TYPE_NAMES[dict]

@@ -254,10 +254,10 @@ class Database:
             return self._unlike(key, value, kind, False)
         return value
 
-    def _unlike(self, key: bytes, value: Any, kind: type[V], writing: bool) -> Any:
+    def _unlike(self, key: bytes, value: Any, kind: type[V], writing: bool) -> V | None:
         """What a command gets that asked for ``kind`` where ``value``, of another type, is: a hash, or WRONG_TYPE."""
         if kind is dict and type(value) is ExpiringHash:
-            return self.live_fields(key, value, writing)
+            return self.live_fields(key, value, writing)  # type: ignore[return-value]
         raise WRONG_TYPE
 
     def live_fields(self, key: bytes, value: ExpiringHash, writing: bool = False) -> dict[bytes, bytes] | None:

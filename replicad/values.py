@@ -14,8 +14,8 @@ stream     :class:`Stream`                      yes
 module     :class:`ModuleValue`                 (opaque)
 ========== ==================================== ==============
 
-Types are told apart with ``type(value) is dict`` and the like; nobody subclasses them.  This module knows nothing of
-keys, expiry, clients or files.
+Types are told apart with ``type(value) is dict`` and the like; nobody subclasses them, but for ``ExpiringHash``, a hash
+whose fields have deadlines.  This module knows nothing of keys, expiry, clients or files.
 """
 
 from __future__ import annotations
@@ -351,7 +351,7 @@ def memory_usage(value: Any, samples: int = 5) -> int:
         return size_of(value) + size_of(value.payload)
     if kind is deque or kind is set:
         return size_of(value) + _scaled((size_of(item) for item in value), len(value), samples)
-    if kind is dict:
+    if isinstance(value, dict):
         return size_of(value) + _scaled((size_of(f) + size_of(v) for f, v in value.items()), len(value), samples)
     if kind is SortedSet:
         # Per member: the score object and, once the order was asked for, a pair and a place in the order.

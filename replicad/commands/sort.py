@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import integer, number
 from replicad.errors import SYNTAX, WRONG_TYPE, err
+from replicad.expiring_hash import ExpiringHash
+from replicad.notifications import LIST, report
 from replicad.values import SortedSet
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ class _Pattern:
             return None
         value = db.get(self.head + element + self.tail)
         if self.field is not None:
-            return value.get(self.field) if type(value) is dict else None
+            if type(value) is ExpiringHash:
+                value = db.live_fields(self.head + element + self.tail, value)
+            return value.get(self.field) if isinstance(value, dict) else None
         return value if type(value) is bytes else None
 
 
@@ -151,6 +155,7 @@ def _sort(client: Client, argv: list[bytes], may_store: bool) -> Any:
     if out:
         db.put(options.target, deque(b"" if item is None else item for item in out))
         client.server.dirty += len(out)
+        report(client, LIST, b"sortstore", options.target)
     elif db.delete(options.target):
         client.server.dirty += 1
     return len(out)

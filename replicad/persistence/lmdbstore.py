@@ -61,8 +61,8 @@ _INFO_KEY = b"\0"
 _LONGEST_NAME = 510
 _LONGEST_KEY = _LONGEST_NAME - 6
 _EXPIRES, _HAS_KEY, _RDB_CODED = 1, 2, 4
-#: The version of the value forms; 11 is the first one that keeps all the times of stream consumers.
-_VALUE_VERSION = 11
+#: The version of the value forms; 11 is the first one that keeps all the times of stream consumers, 12 those of hash fields.
+_VALUE_VERSION = 12
 
 _i64 = Struct("<q")
 _u32 = Struct("<I")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from replicad.expiring_hash import ExpiringHash
 from replicad.keyspace import SHARD_MASK, Database, Entry
 from replicad.persistence.interfaces import DamagedSnapshot
 
@@ -99,6 +100,8 @@ class Loader:
                     continue
                 databases[index].deadlines.set(key, at_ms)
             shards[hash(key) & SHARD_MASK][key] = value
+            if type(value) is ExpiringHash:
+                databases[index].track_fields(key, value)
             keys += 1
             if keys >= count:
                 self.keys += keys

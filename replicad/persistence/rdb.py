@@ -6,7 +6,8 @@ Which version a document has
 ----------------------------
 A replica refuses a document that is newer than itself and does not say how old it is, so
 documents get the oldest version that carries the dataset: 9 (Redis 5) for everything but functions and streams with all
-their counters, which need 10 (Redis 7).  The number comes first and the streams come later.  Three ways out were
+their counters, which need 10 (Redis 7), and hashes whose fields expire, which need 12 (Redis 7.4).  The number comes first
+and these values come later.  Three ways out were
 considered.  Looking through the dataset first is right where the dataset holds still (:func:`required_version`), but a
 view of a changing dataset can be read only once.  Writing 10 always shuts out replicas that could have read the image.
 A sink that can go back, a file, takes the third: it writes 9, the encoder raises the number when it meets a stream, and
@@ -29,6 +30,7 @@ from typing import Any
 
 import anycrc
 
+from ..expiring_hash import ExpiringHash
 from ..values import Entry, ModuleValue, SortedSet, Stream
 from .interfaces import DamagedSnapshot, SnapshotInfo
 from .lzf import MAX_EXPANSION, expand
@@ -54,6 +56,8 @@ NEWEST_VERSION = 12
 PLAIN_VERSION = 9
 #: The version that carries streams with all their counters, and functions.
 STREAM_VERSION = 10
+#: The version that carries the deadlines of hash fields.
+FIELD_DEADLINES_VERSION = 12
 
 _CHUNK = 128 * 1024
 _OP_SLOT_INFO, _OP_FUNCTION2, _OP_FUNCTION_PRE_GA, _OP_MODULE_AUX = 0xF4, 0xF5, 0xF6, 0xF7
@@ -75,20 +79,28 @@ _STRING_HEADS = tuple(b"\x00" + length for length in LENGTHS)
 
 
 def required_version(entries: Iterable[Entry], info: SnapshotInfo) -> int:
-    """Return the oldest version that carries this dataset without loss: 9, or 10 with functions or streams."""
-    if info.functions or any(type(entry[2]) is Stream for entry in entries):
-        return STREAM_VERSION
-    return PLAIN_VERSION
+    """Return the oldest version that carries this dataset without loss.
+
+    That is 9, or 10 with functions or streams, or 12 with hashes whose fields expire.
+    """
+    version = STREAM_VERSION if info.functions else PLAIN_VERSION
+    for entry in entries:
+        kind = type(entry[2])
+        if kind is Stream:
+            version = STREAM_VERSION
+        elif kind is ExpiringHash and entry[2].deadlines:  # type: ignore[union-attr]
+            return FIELD_DEADLINES_VERSION
+    return version
 
 
 class Encoder:
     """Writes one RDB document.
 
-    ``version`` is the version to write (6 to 11), None for the oldest one that will do: 10 with functions, else 9, in
+    ``version`` is the version to write (6 to 12), None for the oldest one that will do: 10 with functions, else 9, in
     which streams lose their counters (greatest deleted id, entries added, entries read by groups) and nothing else.
-    With ``rewindable`` the version is raised to 10 when the first stream comes along, and the sink must replace the
-    first nine bytes of the document with ``magic`` after the last chunk.  ``checksum`` off writes 0, which readers take
-    as "not computed".  ``compress`` allows LZF for values and elements above 20 bytes.
+    With ``rewindable`` the version is raised when the first value comes along that needs a newer one, and the sink must
+    replace the first nine bytes of the document with ``magic`` after the last chunk.  ``checksum`` off writes 0, which
+    readers take as "not computed".  ``compress`` allows LZF for values and elements above 20 bytes.
 
     After :meth:`encode` has ended, ``version`` and ``magic`` say what was written and ``keys`` how many keys.
     """
@@ -96,7 +108,7 @@ class Encoder:
     def __init__(
         self, version: int | None = None, *, checksum: bool = True, compress: bool = False, rewindable: bool = False
     ) -> None:
-        if version is not None and not 6 <= version <= 11:
+        if version is not None and not 6 <= version <= NEWEST_VERSION:
             raise ValueError(f"RDB version {version} cannot be written")
         self._fixed = version
         self._rewindable = rewindable and version is None
@@ -173,6 +185,8 @@ class Encoder:
             else:
                 if type(value) is Stream:
                     self._meet_stream()
+                elif type(value) is ExpiringHash and value.deadlines:
+                    self._meet_field_deadlines()
                 parts += (bytes((value_type(value, self.version),)), encode_length(key_size), key)
                 size += key_size
                 for piece in value_pieces(value, self.version, compressed):
@@ -195,6 +209,12 @@ class Encoder:
             self.version = max(self.version, STREAM_VERSION)
         elif self.version < PLAIN_VERSION:
             raise ValueError(f"RDB version {self.version} cannot carry streams")
+
+    def _meet_field_deadlines(self) -> None:
+        if self._rewindable:
+            self.version = FIELD_DEADLINES_VERSION
+        elif self.version < FIELD_DEADLINES_VERSION:
+            raise ValueError(f"RDB version {self.version} cannot carry hashes whose fields expire")
 
     def _preamble(self, info: SnapshotInfo) -> list[bytes]:
         """Return the fields about the document and its functions."""
@@ -232,10 +252,9 @@ class Decoder:
     """Reads one RDB document from pieces of any size.
 
     Versions 1 to 12 with every type and encoding.  What this server has no place for is left out: idle times and access
-    frequencies, data of modules beside the keys, the cluster's slot hints, scripts of old servers, and the times at
-    which single hash fields expire (their master deletes them when the time has come).  Empty collections are passed
-    over.  Keys that have expired are returned like others.  That no key comes twice in a database is for the caller to
-    see, who has them all (``loader.check_distinct``).
+    frequencies, data of modules beside the keys, the cluster's slot hints, and scripts of old servers.  Empty collections
+    are passed over.  Keys and hash fields that have expired are returned like others.  That no key comes twice in a
+    database is for the caller to see, who has them all (``loader.check_distinct``).
 
     ``bytes_read`` counts the bytes that were understood, ``finished`` is True after the last one, and ``unused`` then
     holds what came after it.  Errors are DamagedSnapshot without a path; afterwards every call raises the same error
@@ -548,6 +567,8 @@ def dump_payload(value: Any, version: int | None = None) -> bytes:
     kind = type(value)
     if version is None:
         version = {Stream: STREAM_VERSION, SortedSet: 8, ModuleValue: 8}.get(kind, 6)
+        if kind is ExpiringHash and value.deadlines:
+            version = FIELD_DEADLINES_VERSION
     data = encode_value(value, version) + version.to_bytes(2, "little")
     crc: int = _crc.calc(data)
     return data + crc.to_bytes(8, "little")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from struct import Struct
 from typing import Any
 
+from ..expiring_hash import ExpiringHash
 from ..values import Consumer, Fields, Group, ModuleValue, Pending, SortedSet, Stream, StreamId
 from .lzf import decompress
 from .rdb_compact import Corrupt, read_intset, read_listpack, read_ziplist, read_zipmap
@@ -312,13 +313,30 @@ def _to_zset(elements: list[bytes]) -> SortedSet:
     return SortedSet.from_scores(scores)
 
 
-def _to_hash_without_times(elements: list[bytes]) -> dict[bytes, bytes]:
+def _to_timed_hash(elements: list[bytes]) -> dict[bytes, bytes]:
+    """Triples of a field, its content and its deadline, which is 0 when it has none."""
     if len(elements) % 3:
         raise Corrupt("hash has a field without its partners")
     found = dict(zip(elements[::3], elements[1::3], strict=True))
     if len(found) * 3 != len(elements):
         raise Corrupt("hash has a field twice")
-    return found
+    times: dict[bytes, float] = {}
+    for field, text in zip(elements[::3], elements[2::3], strict=True):
+        if text != b"0":
+            times[field] = _field_time(int(text) if text.isdigit() and len(text) < 20 else -1)
+    return _with_times(found, times)
+
+
+def _field_time(at_ms: int) -> int:
+    """The deadline of a hash field, if it can be one."""
+    if not 0 < at_ms < 2**63:
+        raise Corrupt("hash has a field with an impossible time")
+    return at_ms
+
+
+def _with_times(found: dict[bytes, bytes], times: dict[bytes, float]) -> dict[bytes, bytes]:
+    """The hash; without deadlines it is an ordinary one."""
+    return ExpiringHash(found, SortedSet.from_scores(times)) if times else found
 
 
 def _container(reader: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], Any]) -> Callable[[bytes], Any]:
@@ -343,21 +361,26 @@ def _blob(decode: Callable[[bytes], Any], skipped: int = 0) -> Callable[[Source]
     return read
 
 
-def _hash_with_times(skipped: int) -> Callable[[Source], Reader]:
-    """Make a reader for a hash with a time before each field; the times are forgotten."""
+def _timed_hash(relative: bool) -> Callable[[Source], Reader]:
+    """Make a reader for a hash with a number before each field, 0 when it has no deadline.
+
+    The number is the deadline, or its distance (plus one) from the first deadline of all, which then stands in front.
+    """
 
     def read(source: Source) -> Reader:
-        if skipped:
-            yield from source.take(skipped)
+        start = _i64((yield from source.take(8)), 0)[0] - 1 if relative else 0
         count = yield from source.length()
         found: dict[bytes, bytes] = {}
+        times: dict[bytes, float] = {}
         for _ in range(count):
-            yield from source.length()
+            number = yield from source.length()
             field = yield from source.string()
             found[field] = yield from source.string()
+            if number:
+                times[field] = _field_time(start + number)
         if len(found) != count:
             raise Corrupt("hash has a field twice")
-        return found
+        return _with_times(found, times)
 
     return read
 
@@ -525,7 +548,7 @@ def _estimate_read(stream: Stream, entry_id: StreamId) -> int | None:
     return 1 if entry_id == stream.first_id else None
 
 
-_listpack_hash_without_times = _container(read_listpack, _to_hash_without_times)
+_timed_listpack_hash = _container(read_listpack, _to_timed_hash)
 
 #: The types whose value is one container in one string, to the function that makes the collection of it.
 CONTAINERS: dict[int, Callable[[bytes], Any]] = {
@@ -537,7 +560,7 @@ CONTAINERS: dict[int, Callable[[bytes], Any]] = {
     16: _container(read_listpack, _pairs),
     17: _container(read_listpack, _to_zset),
     20: _container(read_listpack, _to_set),
-    23: _listpack_hash_without_times,
+    23: _timed_listpack_hash,
 }
 
 #: A node of a quicklist that is a listpack.
@@ -557,8 +580,8 @@ READERS: dict[int, Callable[[Source], Reader]] = {
     18: _quicklist2,
     19: _stream(2),
     21: _stream(3),
-    22: _hash_with_times(0),
-    24: _hash_with_times(8),
-    25: _blob(_listpack_hash_without_times, skipped=8),
+    22: _timed_hash(relative=False),
+    24: _timed_hash(relative=True),
+    25: _blob(_timed_listpack_hash, skipped=8),
     **{kind: _blob(decode) for kind, decode in CONTAINERS.items()},
 }

@@ -1,7 +1,8 @@
 """Writing single values of an RDB document.
 
 Collections are always written in their plain form (types 1, 2, 4 and 5): every real server reads it and makes its own
-compact form of it, so there is nothing to gain from choosing one here.  Streams have no plain form.
+compact form of it, so there is nothing to gain from choosing one here.  Hashes whose fields expire have a type of their own
+(24, the plain one of Redis 7.4), and streams no plain form.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import chain, islice
 from struct import Struct
 from typing import Any
 
+from ..expiring_hash import ExpiringHash
 from ..values import Fields, Group, ModuleValue, SortedSet, Stream, StreamId
 from .lzf import compress
 from .rdb_compact import canonical_integer, listpack_integer, listpack_string, write_listpack
@@ -100,6 +102,24 @@ def _plain_pieces(value: deque[bytes] | set[bytes], _version: int, compressed: b
 def _hash_pieces(value: dict[bytes, bytes], _version: int, compressed: bool) -> Iterator[bytes]:
     yield encode_length(len(value))
     yield from _strings(chain.from_iterable(value.items()), compressed)
+
+
+def _expiring_hash_pieces(value: ExpiringHash, version: int, compressed: bool) -> Iterator[bytes]:
+    """Each field after the distance of its deadline from the first of all, plus one; 0 stands for none."""
+    first = value.earliest()
+    if first is None:
+        yield from _hash_pieces(value, version, compressed)
+        return
+    yield _i64(first) + encode_length(len(value))
+    deadline = value.deadline
+    pairs = iter(value.items())
+    while batch := tuple(islice(pairs, _STEP)):
+        parts: list[bytes] = []
+        for field, content in batch:
+            at_ms = deadline(field)
+            parts.append(encode_length(0 if at_ms is None else at_ms - first + 1))
+            parts += (encode_string(field, compressed), encode_string(content, compressed))
+        yield b"".join(parts)
 
 
 def _zset_pieces(value: SortedSet, version: int, _compressed: bool) -> Iterator[bytes]:
@@ -199,6 +219,7 @@ _WRITERS: dict[type, tuple[int, Callable[[Any, int, bool], Iterator[bytes]]]] = 
     set: (2, _plain_pieces),
     SortedSet: (5, _zset_pieces),
     dict: (4, _hash_pieces),
+    ExpiringHash: (24, _expiring_hash_pieces),
     Stream: (15, _stream_pieces),
     ModuleValue: (7, _module_pieces),
 }
@@ -211,6 +232,8 @@ def value_type(value: Any, version: int) -> int:
         return 19 if version == 10 else 21
     if kind is SortedSet and version < 8:
         return 3
+    if kind is ExpiringHash and not value.deadlines:
+        return 4
     return _WRITERS[kind][0]
 
 

@@ -19,11 +19,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 #: From the bottom to the top; names are without the leading ``replicad.``, the first pattern that matches counts.
 LAYERS = [
     ["", "errors"],
-    ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "digest", "geohash",
-     "hll", "expiring_hash", "notifications", "persistence", "persistence.interfaces", "replication"],
-    ["persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut", "replication.history"],
+    ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "geohash",
+     "hll", "notifications", "persistence", "persistence.interfaces", "replication"],
+    ["expiring_hash", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut",
+     "replication.history"],
     ["replication.stream", "persistence.loader"],
-    ["command", "session", "propagation", "pubsub", "blocking", "observe", "info"],
+    ["command", "session", "propagation", "pubsub", "blocking", "observe", "tracking", "info"],
     ["commands", "commands.*"],
     ["dispatch"],
     ["replication.handshake"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from replicad.expiring_hash import ExpiringHash
 from replicad.persistence.interfaces import DamagedSnapshot, SnapshotInfo
 from replicad.persistence.rdb import Decoder, Encoder, required_version
 from replicad.persistence.rdb_compact import listpack_integer, listpack_string, write_listpack
@@ -113,6 +114,7 @@ class RealFilesTest(SynchronousTestCase):
                         if type(value) is SortedSet:
                             listed = [[member, float(score)] for member, score in listed]
                         self.assertEqual(self.as_listed(value), listed, item["key"])
+                        self.assertEqual(self.field_times(value), item.get("field_expire_at_ms", {}), item["key"])
                         if type(value) is Stream:
                             self.compare_stream(value, item)
                 self.assertEqual(found, {})
@@ -128,11 +130,16 @@ class RealFilesTest(SynchronousTestCase):
             return list(map(text, value))
         if type(value) is set:
             return sorted(map(text, value))
-        if type(value) is dict:
+        if isinstance(value, dict):
             return {text(field): text(item) for field, item in value.items()}
         if type(value) is SortedSet:
             return [[text(member), score] for member, score in value]
         return [[printed(entry_id), list(map(text, fields))] for entry_id, fields in value]
+
+    def field_times(self, value: Any) -> dict[str, int]:
+        """The deadlines of the fields of a hash."""
+        times = value.deadlines.scores if type(value) is ExpiringHash else {}
+        return {field.decode("latin-1"): at_ms for field, at_ms in times.items()}
 
     def compare_stream(self, stream: Stream, item: dict[str, Any]) -> None:
         """The counters and groups."""
@@ -482,6 +489,15 @@ class EncoderTest(SynchronousTestCase):
         self.assertEqual(required_version(plain, SnapshotInfo()), 9)
         self.assertEqual(required_version(streams, SnapshotInfo()), 10)
         self.assertEqual(required_version(plain, library), 10)
+        expiring = ExpiringHash({b"f": b"v"}, SortedSet.from_scores({b"f": 5}))
+        mixed = [*plain, *streams, (0, b"expiring", expiring, None), (0, b"later", expiring, None)]
+        self.assertEqual(required_version(mixed, SnapshotInfo()), 12)
+        encoder = Encoder(rewindable=True)
+        data = b"".join(encoder.encode(mixed, SnapshotInfo()))
+        self.assertEqual(encoder.magic, b"REDIS0012")
+        self.assertEqual(decode(encoder.magic + data[9:])[-1], mixed[-1])
+        expiring.persist(b"f")
+        self.assertEqual(required_version([(0, b"expiring", expiring, None)], SnapshotInfo()), 9)
 
     def test_old_version(self) -> None:
         """Version 6 has nothing that a server of that time does not know."""
@@ -500,7 +516,10 @@ class EncoderTest(SynchronousTestCase):
             self.assertRaises(ValueError, list, encoder.encode([], info))
         self.assertRaises(ValueError, list, Encoder(version=8).encode([(0, b"x", Stream(), None)], SnapshotInfo()))
         self.assertRaises(ValueError, Encoder, 5)
-        self.assertRaises(ValueError, Encoder, 12)
+        self.assertRaises(ValueError, Encoder, 13)
+        value = ExpiringHash({b"f": b"v"}, SortedSet.from_scores({b"f": 5}))
+        for encoder in (Encoder(), Encoder(version=11)):
+            self.assertRaises(ValueError, list, encoder.encode([(0, b"x", value, None)], SnapshotInfo()))
 
     def test_sizes(self) -> None:
         """Known sizes are told to the reader."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from replicad.expiring_hash import ExpiringHash
 from replicad.persistence import lzf
 from replicad.persistence.interfaces import DamagedSnapshot
 from replicad.persistence.rdb import PayloadFooterError, decode_value, dump_payload, encode_value, load_payload
@@ -29,6 +30,11 @@ from replicad.values import Consumer, Group, ModuleValue, Pending, SortedSet, St
 def zset(**scores: float) -> SortedSet:
     """A sorted set with these members."""
     return SortedSet.from_pairs((member.encode(), score) for member, score in scores.items())
+
+
+def timed(fields: dict[bytes, bytes], deadlines: dict[bytes, float]) -> ExpiringHash:
+    """A hash some of whose fields expire."""
+    return ExpiringHash(fields, SortedSet.from_scores(deadlines))
 
 
 #: DUMP payloads of real servers, with their footers.
@@ -88,11 +94,11 @@ PAYLOADS: tuple[tuple[str, Any], ...] = (
     (
         "19 00b4c5dab8010000 32 320000000900 82663203 2a01 f400b4c5dab801000009 82663103 82763103 f488c7c5dab801000009"
         " 82663303 8178 02 0001 ff 0c00 a48cf603835f6cff",
-        {b"f2": b"42", b"f1": b"v1", b"f3": b"x"},
+        timed({b"f2": b"42", b"f1": b"v1", b"f3": b"x"}, {b"f2": 1893456000000, b"f1": 1893456005000}),
     ),
     (
         "18 00b4c5dab8010000 03 01 026632 c02a 5389 026631 027631 00 026633 0178 0c00 ac18d30626082075",
-        {b"f2": b"42", b"f1": b"v1", b"f3": b"x"},
+        timed({b"f2": b"42", b"f1": b"v1", b"f3": b"x"}, {b"f2": 1893456000000, b"f1": 1893456005000}),
     ),
 )
 
@@ -205,9 +211,28 @@ class PayloadTest(SynchronousTestCase):
 
     def test_field_expiry_of_pre_releases(self) -> None:
         """Types 22 and 23 are as 24 and 25 without the time in front."""
-        self.assertEqual(decode_value(bytes.fromhex("16 02 00 0161 0131 05 0162 0132")), {b"a": b"1", b"b": b"2"})
-        listpack = write_listpack([listpack_string(b"a"), listpack_string(b"1"), listpack_integer(0)], 3)
-        self.assertEqual(decode_value(b"\x17" + encode_string(listpack)), {b"a": b"1"})
+        found = decode_value(bytes.fromhex("16 02 00 0161 0131 05 0162 0132"))
+        self.assertEqual(found, timed({b"a": b"1", b"b": b"2"}, {b"b": 5}))
+        elements = [listpack_string(b"a"), listpack_string(b"1"), listpack_integer(7)]
+        self.assertEqual(decode_value(b"\x17" + encode_string(write_listpack(elements, 3))), timed({b"a": b"1"}, {b"a": 7}))
+        elements[2] = listpack_integer(0)
+        self.assertIs(type(decode_value(b"\x17" + encode_string(write_listpack(elements, 3)))), dict)
+
+    def test_impossible_field_times(self) -> None:
+        """Times that are no time, or none that 64 bits hold."""
+        for text in (b"-1", b"x", b"9" * 19, b"1" * 30, b""):
+            elements = [listpack_string(b"a"), listpack_string(b"1"), listpack_string(text)]
+            self.assertRaises(DamagedSnapshot, decode_value, b"\x17" + encode_string(write_listpack(elements, 3)))
+        self.assertRaises(DamagedSnapshot, decode_value, bytes.fromhex("18 fffffffffffffff7 01 01 0161 0131"))
+        self.assertRaises(DamagedSnapshot, decode_value, bytes.fromhex("18 ffffffffffffff7f 01 02 0161 0131"))
+        self.assertRaises(DamagedSnapshot, decode_value, bytes.fromhex("18 0100000000000000 02 01 0161 0131 00 0161 0132"))
+
+    def test_field_deadlines_are_written(self) -> None:
+        """In the form and the version of Redis 7.4; without deadlines as any hash."""
+        value = timed({b"f2": b"42", b"f1": b"v1", b"f3": b"x"}, {b"f2": 1893456000000, b"f1": 1893456005000})
+        payload = "18 00b4c5dab8010000 03 01 026632 c02a 5389 026631 027631 00 026633 0178 0c00 ac18d30626082075"
+        self.assertEqual(dump_payload(value), bytes.fromhex(payload))
+        self.assertEqual(dump_payload(timed({b"a": b"1"}, {})), dump_payload({b"a": b"1"}))
 
     def test_round_trip(self) -> None:
         """What is written is read back, for all types, sizes and forms."""
@@ -223,6 +248,7 @@ class PayloadTest(SynchronousTestCase):
             set(long),
             {number: number[::-1] for number in numbers},
             {text: text for text in long},
+            timed({number: number for number in numbers}, {number: 2**40 + int(number) ** 3 for number in numbers[::3]}),
             SortedSet.from_pairs((number, float(number) / 7 - 100) for number in numbers),
             zset(a=inf, b=-inf, c=-0.0, d=5e-324, e=1.7976931348623157e308),
             known_stream(),
@@ -230,7 +256,7 @@ class PayloadTest(SynchronousTestCase):
             full_stream(),
         )
         for value in values:
-            for version in (10, 11):
+            for version in (10, 11, 12):
                 for compressed in (False, True):
                     found = decode_value(encode_value(value, version, compressed))
                     self.assertIs(type(found), type(value))
