@@ -315,7 +315,7 @@ _MEMORY = [
     _row("active-defrag-cycle-min", Int(1, 99), 1),
     _row("active-defrag-cycle-max", Int(1, 99), 25),
     _row("active-defrag-max-scan-fields", Int(1, LONG_MAX), 1000),
-    _row("tracking-table-max-keys", _long, 1000000),
+    _row("tracking-table-max-keys", _long, 1000000, "acting"),
 ]
 
 _ENCODINGS = [

@@ -54,6 +54,9 @@ _IN_SUBSCRIBED_MODE = frozenset(
 _KEYSPACE = frozenset(["write", "readonly", "may_replicate"])
 _MONITORS_ONLY_WATCH = err("Replica can't interact with the keyspace")  # to Redis a MONITOR client is a kind of replica
 _REPLIES_AGAIN = frozenset([b"client|reply", b"reset"])
+#: Why a reply needs ``attend``: the client wants none, or it tracks keys.
+_QUIET = 1
+_CACHES = 2
 _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 #: The first line of a bulk string by its length.
 _HEADS_COUNT = 1024
@@ -96,30 +99,32 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         cmd = _lookup_exact(argv[0])
         if cmd is None:  # another spelling, or a container
             cmd = lookup(argv)
-        quiet = False
+        special: int = 0
         try:
             if cmd is None:
                 raise unknown_command(argv)
             if len(argv) != cmd.arity and not cmd.least <= len(argv) <= cmd.most:
                 raise wrong_arity(cmd.name)
             if (client.deny or server.deny) and cmd.gate & (client.deny | server.deny):
-                quiet = client.reply_mode != "on"
+                special = _QUIET if client.reply_mode != "on" else 0
                 reply = gate(client, cmd, argv)
                 if reply is not _PASS:
                     if reply is _HOLD:
                         client.queue.append(argv)
                         client.queue.extend(queue)
                         break
-                    if not quiet:
+                    if not special:
                         append(encode(reply, client.resp))
                     continue
+                if client.tracking is not None:
+                    special |= _CACHES
         except ReplyError as error:
             error.release()
             error = reject(client, cmd, error)
             if client.reply_mode != "on":
-                quiet = True
+                special = _QUIET
                 end_skip(client)
-            if not quiet:
+            if not special:
                 append(b"-%b\r\n" % error.text)
             continue
         if cmd is not counted:
@@ -166,11 +171,10 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
             if ended - started > server.slow_ns:
                 server.slow_command(client, cmd, argv, ended - started)
             started = ended
+        if special:
+            reply = attend(client, cmd, argv, reply, special & _QUIET != 0)
         kind = type(reply)
-        if quiet and not (client.reply_mode == "on" and cmd.name in _REPLIES_AGAIN):
-            if kind is Replies:  # subscriptions and messages are no replies: CLIENT REPLY OFF does not stop them
-                append(b"".join([encode(one, client.resp) for one in reply if type(one) is Push]))
-        elif kind is Wire:
+        if kind is Wire:
             append(reply)
         elif kind is bytes:
             if len(reply) < _HEADS_COUNT:  # 72 ns instead of 114 for formatting
@@ -236,8 +240,27 @@ def reject(client: Client, cmd: Command | None, error: ReplyError) -> ReplyError
             error = ReplyError(b"EXECABORT Transaction discarded because of: " + error.text.removeprefix(b"ERR "))
     if client.multi is not None:
         client.multi_error = True
+    if client.tracking is not None:
+        client.server.tracking.forget_caching(client, cmd)
     client.server.count_error(error.text)
     return error
+
+
+def attend(client: Client, cmd: Command, argv: Argv, reply: Any, quiet: bool) -> Any:
+    """What is sent for ``reply`` to a client that wants no replies (CLIENT REPLY) or that caches (CLIENT TRACKING).
+
+    Subscriptions and messages are no replies: CLIENT REPLY OFF does not stop them.
+    """
+    if quiet and reply is not BLOCKED and not (client.reply_mode == "on" and cmd.name in _REPLIES_AGAIN):
+        reply = Replies([one for one in reply if type(one) is Push] if type(reply) is Replies else [])
+    tracking = client.server.tracking
+    if tracking.current is client:
+        messages = tracking.ended(client, cmd, argv)
+        if messages and reply is BLOCKED:
+            client.send(b"".join(messages))
+        elif messages:
+            reply = Replies([reply, *messages])
+    return reply
 
 
 def end_skip(client: Client) -> None:
@@ -295,6 +318,8 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         return QUEUED
     if server.monitors and flags.isdisjoint(_NOT_MONITORED):
         server.monitors.note(client, argv)
+    if client.tracking is not None:
+        server.tracking.current = client
     return _PASS
 
 
@@ -319,6 +344,8 @@ def call(client: Client, cmd: Command, argv: Argv) -> Any:
         reply = server.defect(client, argv, error)
     if server.dirty != dirty or server.propagation.busy:
         server.propagation.done(client.db.index, argv, server.dirty != dirty)
+    if client.tracking is not None and "readonly" in cmd.flags:
+        server.tracking.read(client, cmd, argv)
     elapsed = perf_counter_ns() - started
     cmd.calls += 1
     cmd.nanoseconds += elapsed

@@ -97,7 +97,7 @@ def _clients(server: Server) -> Fields:
         ("client_recent_max_input_buffer", biggest_input),
         ("client_recent_max_output_buffer", biggest_output),
         ("blocked_clients", len(server.blocking.clients)),
-        ("tracking_clients", 0),
+        ("tracking_clients", len(server.tracking.clients)),
         ("clients_in_timeout_table", sum(1 for one in server.blocking.clients.values() if one.timer is not None)),
     ]
 
@@ -258,9 +258,9 @@ def _stats(server: Server) -> Fields:
         ("active_defrag_key_misses", 0),
         ("total_active_defrag_time", 0),
         ("current_active_defrag_time", 0),
-        ("tracking_total_keys", 0),
-        ("tracking_total_items", 0),
-        ("tracking_total_prefixes", 0),
+        ("tracking_total_keys", server.tracking.table.keys),
+        ("tracking_total_items", server.tracking.table.items),
+        ("tracking_total_prefixes", len(server.tracking.prefixes)),
         ("unexpected_error_replies", 0),
         ("total_error_replies", error_replies),
         ("dump_payload_sanitizations", 0),
@@ -439,7 +439,7 @@ def client_line(server: Server, client: Client) -> str:
         f"multi={in_multi} qbuf={pending} qbuf-free=0 argv-mem={arguments} multi-mem={multi_bytes} "
         f"rbs=0 rbp=0 obl=0 oll={int(queued > 0)} omem={queued} tot-mem={pending + arguments + multi_bytes + queued} "
         f"events={'rw' if queued else 'r'} cmd={_last_command(client)} user={client.user.decode('latin-1')} "
-        f"redir=-1 resp={client.resp}"
+        f"redir={client.tracking.redirect if client.tracking is not None else -1} resp={client.resp}"
     )
     if client.lib_name or client.lib_ver:
         line += f" lib-name={client.lib_name.decode('latin-1')} lib-ver={client.lib_ver.decode('latin-1')}"

@@ -48,6 +48,7 @@ from replicad.replication.history import History
 from replicad.replication.roles import Replication
 from replicad.session import NOWHERE, Client
 from replicad.timekeeping import Timekeeper
+from replicad.tracking import Tracking
 
 if TYPE_CHECKING:
     from replicad.config import Settings
@@ -78,6 +79,7 @@ class Server(Service):
         self._client_ids = 0
         self.blocking = Blocking(self)
         self.pubsub = PubSub()
+        self.tracking = Tracking(self)
         self.notifying = 0  #: what keyspace notifications tell, see ``notifications``
         self.notifications = Notifications(self.pubsub)
         self.notify = self.notifications.notify
@@ -187,6 +189,8 @@ class Server(Service):
         """Forget a client whose connection is gone."""
         self.clients.pop(client.id, None)
         self.blocking.discard(client)
+        if client.tracking is not None:
+            self.tracking.lost(client)
         client.queue.clear()
         self.unwatch(client)
         if client in self.held:
@@ -225,7 +229,12 @@ class Server(Service):
     # -- keyspace hooks
 
     def _touched(self, db: Database, key: bytes) -> None:
-        place = (db.index, key)
+        self._signal((db.index, key))
+        if self.tracking.active:
+            self.tracking.touched(key)
+
+    def _signal(self, place: tuple[int, bytes]) -> None:
+        """Tell those who watch the key at ``place`` or wait for it."""
         watchers = self.watched.get(place)
         if watchers:
             for client in watchers:
@@ -237,11 +246,13 @@ class Server(Service):
         """Every key of ``db`` is about to go: those among them that somebody watches or waits for change."""
         for place in [*self.watched, *self.blocking.by_key]:
             if place[0] == db.index and db.peek(place[1]) is not None:
-                self._touched(db, place[1])
+                self._signal(place)
 
     def update_observed(self, db: Database) -> None:
-        """Whether changes in ``db`` must be told to anybody; called when a watch or a blocked client comes or goes."""
-        observed = bool(self.watched) or bool(self.blocking.by_key) or bool(self.notifying & NEW)
+        """Whether changes in ``db`` are told to anybody; called when a watch, a blocked or tracking client comes or goes."""
+        observed = (
+            bool(self.watched) or bool(self.blocking.by_key) or bool(self.notifying & NEW) or self.tracking.active
+        )
         for each in self.databases:
             each.observed = observed
 
@@ -288,7 +299,7 @@ class Server(Service):
             deny |= WRITE
         if following and not replication.link_up and not settings["replica-serve-stale-data"]:
             deny |= NOT_STALE
-        if self.write_error or len(self.monitors) or self.pause_until_ms:
+        if self.write_error or len(self.monitors) or self.pause_until_ms or replication.failover.running:
             deny |= ANY
         self.deny = deny
         for db in self.databases:
@@ -301,6 +312,8 @@ class Server(Service):
 
     def paused(self, write: bool) -> bool:
         """Whether CLIENT PAUSE holds this kind of command back now."""
+        if write and self.replication.failover.running:
+            return True
         return bool(self.pause_until_ms) and (write or self.pause_all) and self.pause_until_ms > self.clock.now_ms
 
     def hold(self, client: Client) -> None:
@@ -317,6 +330,10 @@ class Server(Service):
         """CLIENT UNPAUSE, or time is up: everybody goes on."""
         self.pause_until_ms = 0
         self.pause_all = False
+        self.release_held()
+
+    def release_held(self) -> None:
+        """A pause or a failover is over: whoever was held goes on, or meets what still holds it."""
         self.update_gates()
         held, self.held = self.held, []
         for client in held:
@@ -372,7 +389,9 @@ class Server(Service):
 
     def flush_all(self) -> int:
         """Remove every key of every database; returns how many there were."""
-        return sum(db.flush() for db in self.databases)
+        count = sum(db.flush() for db in self.databases)
+        self.tracking.flushed()
+        return count
 
     # -- settings that are read on the hot path or change something when set
 
@@ -429,6 +448,7 @@ class Server(Service):
                 db.notify = self.notify if self.notifying else None
             self.update_observed(self.databases[0])
 
+        settings.on_change("tracking-table-max-keys", lambda value: self.tracking.limit())
         settings.on_change("proto-max-bulk-len", longest_bulk)
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)

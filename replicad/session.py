@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from replicad.blocking import Waiting
     from replicad.keyspace import Database
     from replicad.server import Server
+    from replicad.tracking import Tracked
 
 
 class Connection(Protocol):
@@ -108,6 +109,7 @@ class Client:
         "resp",
         "server",
         "shard_channels",
+        "tracking",
         "user",
         "watch_broken",
         "watched",
@@ -141,6 +143,7 @@ class Client:
         self.queue: deque[Argv] = deque()  #: complete commands that wait behind a blocking one
         self.argv: Argv = []  #: the command that runs, for a Waiting
         self.monitor = False
+        self.tracking: Tracked | None = None  #: CLIENT TRACKING is on
         self.replica: Any = None  #: the Downstream when this client is a replica
         self.is_master = False
         self.reply_mode = "on"  #: on, off, skip (the next command's reply)
@@ -179,6 +182,7 @@ class Client:
             or self.replica is not None
             or (self.resp == 2 and self.subscriptions > 0)
             or self.monitor
+            or self.tracking is not None
         )
         self.deny = ANY if special else 0
 
@@ -233,6 +237,8 @@ class Client:
             out += "x"
         if self.blocked is not None:
             out += "b"
+        if self.tracking is not None:
+            out += "t" + "R" * self.tracking.broken + "B" * self.tracking.bcast
         if self.watch_broken:
             out += "d"
         if self.closing:

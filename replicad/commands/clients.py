@@ -1,6 +1,6 @@
 """What one client can learn of the others, and do to them: the CLIENT family.
 
-Owns: CLIENT and its subcommands.  The lines themselves come from ``info.client_line``.
+Owns: CLIENT and its subcommands but those of client-side caching (``tracking``).  The lines themselves come from ``info.client_line``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 _BAD_ID = err("client-id should be greater than 0")
 _UNBLOCKED = ReplyError(b"UNBLOCKED client unblocked via CLIENT UNBLOCK")
-_NO_TRACKING = err("client side caching is not supported by this server")
-_NO_CACHING = err(
-    "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
-)
 _LIB_NAME = err("lib-name cannot contain spaces, newlines or special characters.")
 _LIB_VER = err("lib-ver cannot contain spaces, newlines or special characters.")
 
@@ -316,44 +312,6 @@ def client_no_touch(client: Client, argv: Argv) -> Any:
     """
     client.no_touch = _on_or_off(argv[2])
     return OK
-
-
-@command(b"CLIENT|TRACKING", -3, _PLAIN, group="connection", since="6.0.0")
-def client_tracking(client: Client, argv: Argv) -> Any:
-    """Client side caching, which this server does not offer: OFF is accepted, ON is refused.
-
-    CLIENT TRACKING ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
-    """
-    if _on_or_off(argv[2]):
-        raise _NO_TRACKING
-    return OK
-
-
-@command(b"CLIENT|TRACKINGINFO", 2, _PLAIN, group="connection", since="6.2.0")
-def client_trackinginfo(client: Client, argv: Argv) -> Any:
-    """Tells the state of client side caching, which is always off.
-
-    CLIENT TRACKINGINFO
-    """
-    return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
-
-
-@command(b"CLIENT|GETREDIR", 2, _PLAIN, group="connection", since="6.0.0")
-def client_getredir(client: Client, argv: Argv) -> int:
-    """Tells where invalidations of client side caching go: nowhere.
-
-    CLIENT GETREDIR
-    """
-    return -1
-
-
-@command(b"CLIENT|CACHING", 3, _PLAIN, group="connection", since="6.0.0")
-def client_caching(client: Client, argv: Argv) -> Any:
-    """Whether the next command is tracked for client side caching, which is never on.
-
-    CLIENT CACHING YES | NO
-    """
-    raise _NO_CACHING
 
 
 @command(b"CLIENT|HELP", 2, "loading stale", group="connection", since="5.0.0")

@@ -167,6 +167,7 @@ def reset(client: Client, argv: Argv) -> Any:
     if client.replica is not None or client.is_master:
         raise err("can only reset normal client connections")
     server.monitors.discard(client)
+    server.tracking.disable(client)
     forget_subscriptions(client)
     client.multi = None
     client.multi_error = False

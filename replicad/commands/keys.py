@@ -252,6 +252,7 @@ def flushdb(client: Client, argv: list[bytes]) -> Any:
     """
     _check_flush_options(argv)
     count = client.db.flush()
+    client.server.tracking.flushed()
     client.server.dirty += count
     if not count:  # replicas are told all the same: they may hold keys that this server has lost
         client.server.propagation.also(client.db.index, *argv)

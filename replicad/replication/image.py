@@ -190,6 +190,7 @@ class Image:
         touched = {place for place in places if server.databases[place[0]].peek(place[1]) is not None}
         for running, new in zip(server.databases, self.databases, strict=True):
             running.swap(new)
+        server.tracking.flushed()
         touched |= {place for place in places if server.databases[place[0]].peek(place[1]) is not None}
         for index, key in touched:
             server.databases[index].touched(key)
