@@ -42,6 +42,7 @@ NOT_STALE = 4  #: refused on a stale replica (replica-serve-stale-data no)
 ANY = 8  #: every command: AUTH, MULTI, subscriptions, MONITOR and CLIENT PAUSE ask for a closer look
 MAY_REPLICATE = 16  #: writes nothing but is propagated (PUBLISH)
 NOT_ASYNC_LOADING = 32  #: refused also while a new dataset is loaded beside the one that is served
+DENY_OOM = 64  #: may need memory: refused while more than maxmemory is in use
 
 FLAG_WORDS = frozenset(
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog fast no_auth "
@@ -122,6 +123,8 @@ class Command:
             gate |= NOT_LOADING
         if "stale" not in flags:
             gate |= NOT_STALE
+        if "denyoom" in flags:
+            gate |= DENY_OOM
         if "no_async_loading" in flags:
             gate |= NOT_ASYNC_LOADING
         self.gate = gate

@@ -15,6 +15,7 @@ from typing import Any
 
 from replicad.command import (
     ANY,
+    DENY_OOM,
     MAY_REPLICATE,
     NOT_ASYNC_LOADING,
     NOT_LOADING,
@@ -32,6 +33,7 @@ from replicad.errors import (
     MISCONF,
     NO_AUTH,
     NO_REPLICAS,
+    OUT_OF_MEMORY,
     READ_ONLY,
     ReplyError,
     err,
@@ -40,6 +42,7 @@ from replicad.errors import (
     wrong_arity,
 )
 from replicad.histogram import SLOT_SHIFT
+from replicad.eviction import FULL
 from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Push, Replies, Wire, encode
 from replicad.session import Client
 
@@ -57,6 +60,7 @@ _REPLIES_AGAIN = frozenset([b"client|reply", b"reset"])
 #: Why a reply needs ``attend``: the client wants none, or it tracks keys.
 _QUIET = 1
 _CACHES = 2
+_ENDS_TRANSACTION = frozenset([b"exec", b"discard", b"quit", b"reset"])
 _NOT_MONITORED = frozenset(["admin", "skip_monitor"])
 #: The first line of a bulk string by its length.
 _HEADS_COUNT = 1024
@@ -289,6 +293,10 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         raise err("Command not allowed inside a transaction")
     if client.replica is not None:
         return client.replica.check_command(cmd, argv) or _PASS
+    if denied & DENY_OOM and server.eviction.make_room() is FULL:
+        # a transaction may need any amount of memory for its queue
+        if bits & DENY_OOM or (client.multi is not None and cmd.name not in _ENDS_TRANSACTION):
+            raise OUT_OF_MEMORY
     if server.write_error and not client.is_master and (bits & WRITE or cmd.name == b"ping"):
         raise MISCONF
     if bits & WRITE and denied & WRITE and not client.is_master:

@@ -77,6 +77,7 @@ LOADING = ReplyError(b"LOADING Redis is loading the dataset in memory")
 MASTER_DOWN = ReplyError(b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
 READ_ONLY = ReplyError(b"READONLY You can't write against a read only replica.")
 NO_REPLICAS = ReplyError(b"NOREPLICAS Not enough good replicas to write.")
+OUT_OF_MEMORY = ReplyError(b"OOM command not allowed when used memory > 'maxmemory'.")
 EXEC_ABORT = ReplyError(b"EXECABORT Transaction discarded because of previous errors.")
 BUSY_KEY = ReplyError(b"BUSYKEY Target key name already exists.")
 UNBLOCKED = ReplyError(

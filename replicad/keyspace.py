@@ -167,6 +167,39 @@ class Deadlines:
                     out.append(key)
         return out
 
+    def soonest(self) -> Iterator[tuple[int, bytes]]:
+        """(deadline, key) in order, the next to expire first; the caller removes each key before it asks for another."""
+        heads: list[tuple[int, bytes, int]] = []
+
+        def head_of(lane: int) -> None:
+            heap, deadlines = self._heaps[lane], self._dicts[lane]
+            while heap and deadlines.get(heap[0][1]) != heap[0][0]:
+                heappop(heap)
+            if heap:
+                heappush(heads, (*heap[0], lane))
+
+        for lane in range(LANES):
+            head_of(lane)
+        while heads:
+            at_ms, key, lane = heappop(heads)
+            yield at_ms, key
+            head_of(lane)
+
+    def sample(self, count: int) -> list[bytes]:
+        """Up to ``count`` keys that have a deadline, chosen at random; [] only when there is none."""
+        found: dict[bytes, None] = {}
+        if self.count:
+            for _ in range(count):
+                lane = random.randrange(LANES)
+                while not self._dicts[lane]:
+                    lane = (lane + 1) & LANE_MASK
+                heap, deadlines = self._heaps[lane], self._dicts[lane]
+                at_ms, key = random.choice(heap)
+                while deadlines.get(key) != at_ms:  # a stale entry; at most half of them are, and some more
+                    at_ms, key = random.choice(heap)
+                found[key] = None
+        return list(found)
+
     def items(self) -> Iterator[tuple[bytes, int]]:
         """Every (key, deadline)."""
         for deadlines in self._dicts:
@@ -188,10 +221,11 @@ class Stats:
 class Clock:
     """The time that commands see: read once per batch, so that one command sees one instant."""
 
-    __slots__ = ("now_ms",)
+    __slots__ = ("now_ms", "tenths")
 
     def __init__(self) -> None:
         self.now_ms = 0
+        self.tenths = 0  #: tenths of a second, read ten times a second: what accesses to keys are noted with
 
 
 class Database:
@@ -205,8 +239,8 @@ class Database:
     """
 
     __slots__ = (
-        "clock", "deadlines", "expire", "field_deadlines", "fields_expired", "index", "notify", "observed", "on_flush",
-        "on_touched", "see_expired", "shards", "stats", "trash",
+        "clock", "deadlines", "expire", "field_deadlines", "fields_expired", "index", "ledger", "notify", "observed",
+        "on_flush", "on_touched", "see_expired", "shards", "stats", "trash",
     )  # fmt: skip
 
     def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
@@ -220,6 +254,7 @@ class Database:
         self.field_deadlines: Deadlines | None = None
         self.expire: Callable[[Database, bytes], None] | None = None
         self.fields_expired: Callable[[Database, bytes, list[bytes]], None] | None = None
+        self.ledger: Any = None  #: the account of sizes and accesses, for the classes of ``accounting``
         #: While the master's stream is applied expired keys are seen as present.
         self.see_expired = False
         self.observed = False

@@ -21,6 +21,7 @@ import replicad.commands  # noqa: F401  (registers every command)
 from replicad.blocking import Blocking
 from replicad.command import (
     ANY,
+    DENY_OOM,
     NOT_ASYNC_LOADING,
     NOT_LOADING,
     NOT_STALE,
@@ -34,6 +35,7 @@ from replicad.command import (
 from replicad.directive_kinds import ConfigError
 from replicad.dispatch import call
 from replicad.errors import PROTECTED_MODE, err
+from replicad.eviction import Eviction
 from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
@@ -114,6 +116,7 @@ class Server(Service):
         self.ops = OpsMeter()
         self.listeners = Listeners(self)
         self.readiness = Readiness(self.reactor, self.clock)
+        self.eviction = Eviction(self)
         self.lifecycle = Lifecycle(self)
         self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
         self._apply_settings()
@@ -301,6 +304,8 @@ class Server(Service):
             deny |= NOT_STALE
         if self.write_error or len(self.monitors) or self.pause_until_ms or replication.failover.running:
             deny |= ANY
+        if self.eviction.full:
+            deny |= DENY_OOM
         self.deny = deny
         for db in self.databases:
             db.expire = None if following else self.timekeeper.expire_found
@@ -378,14 +383,12 @@ class Server(Service):
         self.monitors.feed(client, argv)
 
     def memory(self) -> int:
-        """Resident memory of the process in bytes."""
-        try:
-            with open("/proc/self/statm") as file:
-                used = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-        except OSError:
-            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.peak_memory = max(self.peak_memory, used)
-        return used
+        """The memory in use, in bytes, as INFO's used_memory shows it."""
+        return self.eviction.used_memory()
+
+    def out_of_memory(self) -> bool:
+        """Whether a command that may need memory must be refused now, after what could be evicted is; for scripts."""
+        return self.eviction.out_of_memory()
 
     def flush_all(self) -> int:
         """Remove every key of every database; returns how many there were."""
@@ -459,6 +462,9 @@ class Server(Service):
         settings.on_change("maxclients", maxclients)
         for name in ("dbfilename", "rdbcompression", "rdbchecksum", "lmdb-path", "snapshot-backend"):
             settings.on_change(name, storage)
+        for name in ("maxmemory", "maxmemory-policy", "lfu-log-factor", "lfu-decay-time"):
+            settings.on_change(name, lambda value: self.eviction.configure())
+        self.eviction.configure()
         for name in ("port", "bind"):
             settings.on_change(name, lambda value: self.listeners.reopen())
         for old, new in settings["rename-command"] or ():

@@ -55,6 +55,7 @@ class Timekeeper:
         """Ten times a second: time, expiry, memory; once a second: clients, replication, save points."""
         server = self.server
         server.clock.now_ms = int(time.time() * 1000)
+        server.clock.tenths = server.clock.now_ms // 100
         self._ticks += 1
         if not self._expiring:
             self._expire_slice()
@@ -62,6 +63,7 @@ class Timekeeper:
             self.reclaim()
         if server.pause_until_ms and server.clock.now_ms >= server.pause_until_ms:
             server.unpause()
+        server.eviction.tick()
         server.ops.sample(server.clock.now_ms, server.commands_processed, server.net_input, server.net_output)
         server.saver.tick()
         if self._ticks % 10 == 0:

@@ -96,6 +96,11 @@ class SortedSet:
         self._order = order
         return order
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the order is there; without it the set takes less memory."""
+        return self._order is not None
+
     def set(self, member: bytes, score: float) -> None:
         """Insert ``member`` or move it to ``score``.  Does nothing when it has that score already."""
         scores = self.scores

@@ -1,0 +1,123 @@
+"""How many bytes a value takes in this process: an estimate, from the sizes that CPython's objects really have.
+
+Owns: ``value_size`` and what it is made of.  Does not own who adds the sizes up (``accounting``), nor what INFO and MEMORY
+say.  Called for MEMORY USAGE, and by the account that maxmemory needs.
+
+An object costs what ``sys.getsizeof`` says, rounded up to 16 bytes: both pymalloc and glibc hand out memory in such steps.
+Of a large collection some elements from both of its ends are measured and stand for the rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import chain, islice
+from sys import getsizeof
+from typing import Any
+
+from replicad.expiring_hash import ExpiringHash
+from replicad.values import SortedSet, Stream
+
+#: Mean cost of a bytes object above its length: 33 bytes of header and, on the average, half a step of rounding.
+TEXT = 40
+#: A float that is somebody's score, rounded up.
+_FLOAT = 32
+#: The pair (score, member) in the order of a sorted set, and its place in a list that is not quite full.
+_PAIR = 64 + 10
+#: The id of a stream's entry (a pair and its milliseconds), the tuple around the fields, and two places in lists.
+_STREAM_ENTRY = 64 + 32 + 48 + 20
+#: The node of a stream, besides its entries.
+_STREAM_NODE = 800
+#: One deadline: the number, the pair in the heap and its place there, the entry of a dict.
+DEADLINE = 32 + 64 + 10 + 40
+
+
+def text_size(length: int) -> int:
+    """The bytes of a ``bytes`` object of this length."""
+    return length + 48 & -16
+
+
+def _texts(items: Iterable[bytes], count: int) -> int:
+    """The bytes of ``count`` strings together."""
+    return sum(map(len, items)) + TEXT * count
+
+
+def _ends(items: Any, count: int, samples: int) -> list[Any]:
+    """Up to ``samples`` of the ``count`` items: all, or the first and the last; of a set, which has no order, the first."""
+    if not 0 < samples < count:
+        return list(items)
+    if type(items) is set or type(items) is deque and samples < 2:
+        return list(islice(items, samples))
+    half = samples // 2
+    return [*islice(items, samples - half), *islice(reversed(items), half)]
+
+
+def _scaled(measured: int, part: int, count: int) -> int:
+    return measured * count // part if part else 0
+
+
+def value_size(value: Any, samples: int = 5) -> int:
+    """About how many bytes ``value`` takes; ``samples`` of its elements are measured, with 0 all of them."""
+    kind = type(value)
+    if kind is bytes:
+        return len(value) + 48 & -16
+    if kind is dict or kind is ExpiringHash:
+        return _hash_size(value, samples)
+    if kind is deque or kind is set:
+        count = len(value)
+        items = _ends(value, count, samples)
+        return getsizeof(value) + _scaled(_texts(items, len(items)), len(items), count)
+    if kind is SortedSet:
+        return _sorted_set_size(value, samples)
+    if kind is Stream:
+        return _stream_size(value, samples)
+    return getsizeof(value) + text_size(len(value.payload))  # of a module
+
+
+def _hash_size(value: Any, samples: int) -> int:
+    count = len(value)
+    if 0 < samples < count:
+        pairs = _ends(value.items(), count, samples)
+        measured = _scaled(_texts(chain.from_iterable(pairs), 2 * len(pairs)), len(pairs), count)
+    else:
+        measured = _texts(value, count) + _texts(value.values(), count)
+    if type(value) is ExpiringHash:
+        measured += DEADLINE * len(value.deadlines)
+    return getsizeof(value) + measured
+
+
+def _sorted_set_size(value: SortedSet, samples: int) -> int:
+    scores = value.scores
+    count = len(scores)
+    members = _ends(scores, count, samples)
+    each = _FLOAT + (_PAIR if value.ordered else 0)
+    size = getsizeof(value) + getsizeof(scores) + each * count
+    return size + _scaled(_texts(members, len(members)), len(members), count)
+
+
+def _stream_size(value: Stream, samples: int) -> int:
+    count = len(value)
+    if not 0 < samples < count:
+        entries = [fields for _, fields in value]
+    else:
+        half = samples // 2
+        entries = [fields for _, fields in value.range(count=samples - half)]
+        entries += [fields for _, fields in value.range(count=half, reverse=True)]
+    measured = sum(_STREAM_ENTRY + 8 * len(fields) + _texts(fields, len(fields)) for fields in entries)
+    size = getsizeof(value) + _STREAM_NODE * value.node_count + _scaled(measured, len(entries), count)
+    for name, group in value.groups.items():
+        size += text_size(len(name)) + 1000 + 250 * len(group.pending) + 300 * len(group.consumers)
+    return size
+
+
+def newest_size(value: Any) -> int | None:
+    """The bytes of the element that came last, its place in the collection left out; None where that is not known."""
+    kind = type(value)
+    if kind is dict or kind is ExpiringHash:
+        field = next(reversed(value))
+        return len(field) + len(value[field]) + 2 * TEXT
+    if kind is deque:  # at one of the ends, or in the middle, which is rare
+        return max(len(value[0]), len(value[-1])) + TEXT
+    if kind is SortedSet:
+        return len(next(reversed(value.scores))) + TEXT + _FLOAT + _PAIR
+    return None
