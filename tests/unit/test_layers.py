@@ -20,7 +20,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 LAYERS = [
     ["", "errors"],
     ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "geohash",
-     "hll", "notifications", "persistence", "persistence.interfaces", "replication"],
+     "hll", "notifications", "persistence", "persistence.interfaces", "replication", "scripting",
+     "scripting.lua_libraries", "scripting.tailcalls"],
     ["expiring_hash", "memory", "accounting", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut",
      "replication.history"],
     ["replication.stream", "persistence.loader"],
