@@ -24,6 +24,8 @@ _WAIT_ON_REPLICA = err(
 
 def _replicaof(client: Client, argv: Argv) -> Any:
     replication = client.server.replication
+    if replication.failover.running:
+        raise err("REPLICAOF not allowed while failing over.")
     who = client.server.describe(client)
     if argv[1].lower() == b"no" and argv[2].lower() == b"one":
         replication.promote(who)
@@ -67,6 +69,39 @@ def role(client: Client, argv: Argv) -> Any:
     """
     client.write_offset = client.server.stream_offset()
     return client.server.replication.role()
+
+
+@command(b"FAILOVER", -1, "admin noscript stale", group="server", since="6.2.0")
+def failover(client: Client, argv: Argv) -> Any:
+    """Hands the role of the master to a replica, in the background, without losing a write.
+
+    FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]
+    """
+    target: tuple[str, int] | None = None
+    timeout_ms: int | None = None
+    force = False
+    handover = client.server.replication.failover
+    if len(argv) == 2 and argv[1].lower() == b"abort":
+        handover.cancel()
+        return OK
+    i = 1
+    while i < len(argv):
+        option, left = argv[i].lower(), len(argv) - i - 1
+        if option == b"timeout" and left >= 1 and timeout_ms is None:
+            timeout_ms = integer(argv[i + 1], NOT_INTEGER)
+            if timeout_ms <= 0:
+                raise err("FAILOVER timeout must be greater than 0")
+            i += 2
+        elif option == b"to" and left >= 2 and target is None:
+            target = argv[i + 1].decode("utf-8", "surrogateescape"), integer(argv[i + 2], NOT_INTEGER)
+            i += 3
+        elif option == b"force" and not force:
+            force = True
+            i += 1
+        else:
+            raise SYNTAX
+    handover.begin(target, force, timeout_ms)
+    return OK
 
 
 @command(b"WAIT", 3, "noscript", group="generic", since="3.0.0", categories="connection")

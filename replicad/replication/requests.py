@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from replicad.session import Client
 
 _NO_LINK = ReplyError(b"NOMASTERLINK Can't SYNC while not connected with my master")
+_FAILING_OVER = ReplyError(b"NOMASTERLINK Can't SYNC while failing over")
 _NO_EOF = err("Filtered replica requires EOF capability")
 _FAILOVER_MASTER = err("PSYNC FAILOVER can't be sent to a master.")
 _FAILOVER_REPLID = err("PSYNC FAILOVER replid must match my replid.")
@@ -83,6 +84,8 @@ def sync(client: Client, argv: Argv) -> Any:
         asked = (show(argv[1]), _integer(argv[2]))
         if len(argv) > 3 and argv[3].upper() == b"FAILOVER":
             _take_over_role(client, asked[0])
+    if server.replication.failover.running:
+        raise _FAILING_OVER
     if server.replication.upstream is not None and not server.replication.link_up:
         raise _NO_LINK
     options = options_of(client)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.errors import UNBLOCKED
 from replicad.replication import requests
+from replicad.replication.failover import Failover
 from replicad.replication.history import NO_DB, NO_REPLID
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Replication:
         self.server = server
         self.upstream: Upstream | None = None  #: set while the server is a replica
         self.downstreams: list[Downstream] = []
+        self.failover = Failover(self)
         self.sync_full = self.sync_partial_ok = self.sync_partial_err = 0
         self._last_ping = time.monotonic()
         self._last_replica_left = time.monotonic()
@@ -104,6 +106,16 @@ class Replication:
                 "performed."
             )
             return False
+        self._become_replica(host, port)
+        server.log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
+        return True
+
+    def hand_over(self, host: str, port: int) -> None:
+        """FAILOVER: follow a replica of ours and ask it to be the master."""
+        self._become_replica(host, port, failover=True)
+
+    def _become_replica(self, host: str, port: int, failover: bool = False) -> None:
+        server = self.server
         server.propagation.flush()
         if self.upstream is None:
             server.blocking.release_all(UNBLOCKED)
@@ -114,11 +126,9 @@ class Replication:
             )
             self.can_resume = True
         server.settings.set_internal("replicaof", (host, port))
-        self._follow(host, port)
-        server.log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
-        return True
+        self._follow(host, port, failover)
 
-    def _follow(self, host: str, port: int) -> None:
+    def _follow(self, host: str, port: int, failover: bool = False) -> None:
         from replicad.replication.upstream import Upstream
 
         server = self.server
@@ -127,7 +137,7 @@ class Replication:
             selected_db = self.upstream.selected_db
             self.can_resume = self.upstream.resumable
             self.upstream.stop()
-        self.upstream = Upstream(server, host, port, selected_db if selected_db != NO_DB else 0)
+        self.upstream = Upstream(server, host, port, selected_db if selected_db != NO_DB else 0, failover)
         server.update_gates()
         self.upstream.start()
 
@@ -135,9 +145,14 @@ class Replication:
         """REPLICAOF NO ONE: become a master under a new id; the old one stays valid up to here.  ``why``: who asked for it,
         "user" or "failover", for the log.
         """
+        if self.upstream is not None:
+            self.become_master()
+            self.server.log.notice(f"MASTER MODE enabled ({why} request from '{who}')")
+
+    def become_master(self) -> None:
+        """Leave the master under which we are; the history goes on under a new id."""
         server = self.server
-        if self.upstream is None:
-            return
+        assert self.upstream is not None
         upstream, self.upstream = self.upstream, None
         upstream.stop()
         server.settings.set_internal("replicaof", None)
@@ -150,7 +165,6 @@ class Replication:
             f"Setting secondary replication ID to {server.history.replid2}, valid up to offset: "
             f"{server.history.second_offset}. New replication ID is {server.history.replid}"
         )
-        server.log.notice(f"MASTER MODE enabled ({why} request from '{who}')")
 
     def drop_replicas(self) -> None:
         """Disconnect every replica: the id or the data changed under them.  They come back and ask to continue."""
@@ -201,7 +215,8 @@ class Replication:
         for replica in list(self.downstreams):
             replica.tick()
         if self.upstream is None:
-            if self.downstreams and now - self._last_ping >= settings["repl-ping-replica-period"]:
+            period = settings["repl-ping-replica-period"]
+            if self.downstreams and not self.failover.quiet and now - self._last_ping >= period:
                 self._last_ping = now
                 server.propagation.write(PING)
                 server.propagation.flush()
@@ -248,7 +263,9 @@ class Replication:
         self.server.propagation.flush()
 
     def ack_arrived(self) -> None:
-        """A replica acknowledged more: clients in WAIT may be satisfied."""
+        """A replica acknowledged more: clients in WAIT may be satisfied, and a failover may go on."""
+        if self.failover.running:
+            self.failover.check()
         for client, waiting in list(self.server.blocking.clients.items()):
             if waiting.data is not None:
                 offset, wanted = waiting.data
@@ -310,7 +327,7 @@ class Replication:
         for number, replica in enumerate(self.downstreams):
             fields.append((f"slave{number}", replica.info_line()))
         fields += [
-            ("master_failover_state", "no-failover"),
+            ("master_failover_state", self.failover.state),
             ("master_replid", history.replid),
             ("master_replid2", history.replid2),
             ("master_repl_offset", history.offset),

@@ -124,15 +124,17 @@ class _MasterService(ClientService):
 class Upstream:
     """The link to one master, for as long as we follow it.
 
-    ``selected_db`` is the database that the stream stands in when it is continued. ``resumable`` tells whether
+    ``failover`` asks the master, a replica until now, to take our role. ``selected_db`` is the database that the stream
+    stands in when it is continued. ``resumable`` tells whether
     ``history`` belongs to the dataset and may be offered to a master.
     """
 
-    def __init__(self, server: Server, host: str, port: int, selected_db: int) -> None:
+    def __init__(self, server: Server, host: str, port: int, selected_db: int, failover: bool = False) -> None:
         self.server = server
         self.host = host
         self.port = port
         self.up = False
+        self._failover = failover  #: until the master agreed
         self.resumable: bool = server.replication.can_resume
         #: Unix time at which the link went down; None when it never was up.
         self.down_since: float | None = None
@@ -292,6 +294,7 @@ class Upstream:
             announce_ip=_bytes(settings["replica-announce-ip"]) or None,
             timeout=settings["repl-timeout"],
             to_disk=not self._direct(),
+            failover=self._failover,
         )
         self._link = Link(config, (history.replid, history.offset) if self.resumable else None, self._trace)
         self._act(self._link.connected())
@@ -363,6 +366,14 @@ class Upstream:
             log.notice("Caching the disconnected master state.")
         log.notice(f"Reconnecting to MASTER {self.host}:{self.port}" + ("" if was_up else " after failure"))
         self.server.update_gates()
+        if event.rejected and self._failover:
+            self.server.replication.failover.abort("Failover target rejected psync request")
+
+    def _agreed(self) -> None:
+        """The master answered PSYNC with yes: if that was a failover, it is over."""
+        if self._failover:
+            self._failover = False
+            self.server.replication.failover.agreed()
 
     def _on_continue(self, event: Continue) -> None:
         server = self.server
@@ -371,6 +382,7 @@ class Upstream:
             server.history.adopt(event.replid)
         server.history.create_backlog(new_id=False)
         self._link_is_up()
+        self._agreed()
 
     def _link_is_up(self) -> None:
         self.up = True
@@ -388,6 +400,7 @@ class Upstream:
 
     def _on_full_resync(self, event: FullResync) -> None:
         self._target = event
+        self._agreed()
 
     def _on_transfer_started(self, event: TransferStarted) -> None:
         assert self._link is not None
