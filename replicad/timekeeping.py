@@ -109,8 +109,13 @@ class Timekeeper:
             server.call_later(2 * SLICE_SECONDS, self._expire_slice)
 
     def expire_found(self, db: Database, key: bytes) -> None:
-        """An expired key was met: a master deletes it and tells its replicas."""
+        """An expired key was met: a master deletes it and tells its replicas.
+
+        While writes are paused it is only hidden: the stream must stand still.
+        """
         server = self.server
+        if server.pause_until_ms and server.paused(True) or server.replication.failover.running:
+            return
         if db.remove(key):
             server.stats.expired += 1
             if server.notifying:

@@ -80,6 +80,12 @@ class Expiry(TwoHeadedTestCase):
             wait_until(lambda: connection.must("DBSIZE") == 2, 5, "expired keys are deleted")  # noqa: B023
         self.same_digest()
 
+    def test_nothing_dies_in_a_pause(self) -> None:
+        """While writes are paused an expired key is hidden and stays: the replicas would get its deletion."""
+        self.do_all("CONFIG RESETSTAT", "SET k v PX 30", "CLIENT PAUSE 5000 WRITE")
+        time.sleep(0.3)
+        self.do_all("GET k", "EXISTS k", "DBSIZE", "CLIENT UNPAUSE", "GET k", "DBSIZE")
+
     def test_every_kind_of_write_to_an_expired_key(self) -> None:
         self.do_all("SET k v", "PEXPIREAT k 1", "EXISTS k")
         for command in ("EXPIRE k 10", "PERSIST k", "TTL k", "RENAME k j", "COPY k j", "MOVE k 1", "DEL k",
