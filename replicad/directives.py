@@ -262,7 +262,7 @@ _REPLICATION = [
             ("priority", _int, 100, "acting"),
             ("announce-ip", _text, "", "acting"),
             ("announce-port", _port, 0, "acting"),
-            ("ignore-maxmemory", _yes_no, True, ""),
+            ("ignore-maxmemory", _yes_no, True, "acting"),
             ("lazy-flush", _yes_no, False, ""),
         )
     ),
@@ -292,21 +292,21 @@ _SECURITY = [
 ]
 
 _MEMORY = [
-    _row("maxmemory", Memory(0, ULONG_MAX), 0),
+    _row("maxmemory", Memory(0, ULONG_MAX), 0, "acting"),
     _row(
         "maxmemory-policy",
         Enum("volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction"),
         "noeviction",
     ),
-    _row("maxmemory-samples", Int(1), 5),
-    _row("maxmemory-eviction-tenacity", Int(0, 100), 10),
+    _row("maxmemory-samples", Int(1), 5, "acting"),
+    _row("maxmemory-eviction-tenacity", Int(0, 100), 10, "acting"),
     _row("active-expire-effort", Int(1, 10), 1),
     *(
         _row(f"lazyfree-lazy-{name}", _yes_no, False)
         for name in ("eviction", "expire", "server-del", "user-del", "user-flush")
     ),
-    _row("lfu-log-factor", _int, 10),
-    _row("lfu-decay-time", _int, 1),
+    _row("lfu-log-factor", _int, 10, "acting"),
+    _row("lfu-decay-time", _int, 1, "acting"),
     _row("activerehashing", _yes_no, True),
     _row("activedefrag", _yes_no, False),
     _row("active-defrag-ignore-bytes", Memory(1), 100 << 20),

@@ -4,8 +4,8 @@ Owns: ``info_text`` and ``client_line``.  Does not own the figures: each comes f
 of sections and fields is that of Redis 7.0, because some tools read by position.  Figures about things that this server
 does not have (AOF, cluster, an allocator of its own) are there with the values of a Redis that does not use them.
 
-Memory figures are those of the process: what the operating system says it holds.  Python's own structures cannot be
-told apart cheaply.
+With maxmemory used_memory is the account of keys, values and buffers, else what the process has taken since its start;
+used_memory_rss is what the operating system says.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from replicad import REDIS_VERSION, __version__
+from replicad.usage import measure
 from replicad.command import every_command, lookup
 
 if TYPE_CHECKING:
@@ -103,27 +104,23 @@ def _clients(server: Server) -> Fields:
 
 
 def _memory(server: Server) -> Fields:
-    used = server.memory()
-    peak, total = max(server.peak_memory, used), total_memory()
+    usage, total = measure(server), total_memory()
     limit = server.settings["maxmemory"]
-    history = server.history
-    waiting = sum(one.connection.queued for one in server.clients.values() if one.replica is None)
-    to_replicas = sum(one.connection.queued for one in server.clients.values() if one.replica is not None)
     return [
-        ("used_memory", used),
-        ("used_memory_human", human(used)),
-        ("used_memory_rss", used),
-        ("used_memory_rss_human", human(used)),
-        ("used_memory_peak", peak),
-        ("used_memory_peak_human", human(peak)),
-        ("used_memory_peak_perc", f"{100 * used / (peak or 1):.2f}%"),
-        ("used_memory_overhead", 0),
-        ("used_memory_startup", 0),
-        ("used_memory_dataset", used),
-        ("used_memory_dataset_perc", "100.00%"),
-        ("allocator_allocated", used),
-        ("allocator_active", used),
-        ("allocator_resident", used),
+        ("used_memory", usage.used),
+        ("used_memory_human", human(usage.used)),
+        ("used_memory_rss", usage.resident),
+        ("used_memory_rss_human", human(usage.resident)),
+        ("used_memory_peak", usage.peak),
+        ("used_memory_peak_human", human(usage.peak)),
+        ("used_memory_peak_perc", f"{usage.peak_percentage:.2f}%"),
+        ("used_memory_overhead", usage.overhead),
+        ("used_memory_startup", usage.startup),
+        ("used_memory_dataset", usage.dataset),
+        ("used_memory_dataset_perc", f"{usage.dataset_percentage:.2f}%"),
+        ("allocator_allocated", usage.used),
+        ("allocator_active", usage.used),
+        ("allocator_resident", usage.resident),
         ("total_system_memory", total),
         ("total_system_memory_human", human(total)),
         ("used_memory_lua", 0),
@@ -144,17 +141,17 @@ def _memory(server: Server) -> Fields:
         ("maxmemory_policy", server.settings["maxmemory-policy"]),
         ("allocator_frag_ratio", "1.00"),
         ("allocator_frag_bytes", 0),
-        ("allocator_rss_ratio", "1.00"),
-        ("allocator_rss_bytes", 0),
+        ("allocator_rss_ratio", f"{usage.fragmentation:.2f}"),
+        ("allocator_rss_bytes", usage.resident - usage.used),
         ("rss_overhead_ratio", "1.00"),
         ("rss_overhead_bytes", 0),
-        ("mem_fragmentation_ratio", "1.00"),
-        ("mem_fragmentation_bytes", 0),
-        ("mem_not_counted_for_evict", history.histlen),
-        ("mem_replication_backlog", history.histlen),
-        ("mem_total_replication_buffers", history.histlen),
-        ("mem_clients_slaves", to_replicas),
-        ("mem_clients_normal", waiting),
+        ("mem_fragmentation_ratio", f"{usage.fragmentation:.2f}"),
+        ("mem_fragmentation_bytes", usage.resident - usage.used),
+        ("mem_not_counted_for_evict", usage.backlog),
+        ("mem_replication_backlog", usage.backlog),
+        ("mem_total_replication_buffers", usage.backlog),
+        ("mem_clients_slaves", usage.clients_replicas),
+        ("mem_clients_normal", usage.clients_normal),
         ("mem_cluster_links", 0),
         ("mem_aof_buffer", 0),
         ("mem_allocator", "libc"),
@@ -219,6 +216,7 @@ def _stats(server: Server) -> Fields:
     rate, received, sent = server.ops.rates()
     stats, replication, pubsub = server.stats, server.replication, server.pubsub
     error_replies = sum(server.errors.values())
+    exceeded_ms, exceeded_now_ms = server.eviction.exceeded_ms()
     return [
         ("total_connections_received", server.connections_received),
         ("total_commands_processed", server.commands_processed),
@@ -239,10 +237,10 @@ def _stats(server: Server) -> Fields:
         ("expired_stale_perc", "0.00"),
         ("expired_time_cap_reached_count", 0),
         ("expire_cycle_cpu_milliseconds", 0),
-        ("evicted_keys", 0),
+        ("evicted_keys", server.eviction.evicted),
         ("evicted_clients", 0),
-        ("total_eviction_exceeded_time", 0),
-        ("current_eviction_exceeded_time", 0),
+        ("total_eviction_exceeded_time", exceeded_ms),
+        ("current_eviction_exceeded_time", exceeded_now_ms),
         ("keyspace_hits", stats.hits),
         ("keyspace_misses", stats.misses),
         ("pubsub_channels", len(pubsub.channels)),

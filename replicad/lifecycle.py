@@ -55,6 +55,7 @@ class Lifecycle:
         server.log.notice(f"PID: {os.getpid()}")
         os.chdir(server.settings["dir"])
         self.limit_clients()
+        server.eviction.start()
         try:
             server.listeners.open()
         except CannotListen:

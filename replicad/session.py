@@ -183,6 +183,7 @@ class Client:
             or (self.resp == 2 and self.subscriptions > 0)
             or self.monitor
             or self.tracking is not None
+            or self.no_touch
         )
         self.deny = ANY if special else 0
 

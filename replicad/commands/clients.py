@@ -311,6 +311,7 @@ def client_no_touch(client: Client, argv: Argv) -> Any:
     CLIENT NO-TOUCH ON | OFF
     """
     client.no_touch = _on_or_off(argv[2])
+    client.update_gate()
     return OK
 
 

@@ -128,6 +128,7 @@ def config_resetstat(client: Client, argv: Argv) -> Any:
     server.connections_received = server.connections_refused = 0
     server.net_input = server.net_output = 0
     server.ops = type(server.ops)()
+    server.eviction.reset_statistics()
     server.saver.last_fork_usec = 0
     server.saver.saves = 0
     return OK

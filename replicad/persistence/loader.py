@@ -60,6 +60,9 @@ class Loader:
 
     def start(self) -> None:
         """Load the first slice now and the others in later turns of the reactor."""
+        for db in self._databases:
+            if db.ledger is not None:
+                db.ledger.restart()  # the entries bypass it; they are counted in the end
         self._slice()
 
     def cancel(self) -> None:
