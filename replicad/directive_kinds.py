@@ -365,7 +365,7 @@ class EventClasses(Kind):
     """The letters of notify-keyspace-events."""
 
     def parse(self, args: Sequence[bytes], old: Any) -> frozenset[str]:
-        letters = text(args[0])
+        letters = text(args[0].partition(b"\0")[0])
         if not set(letters) <= set("AKEmn" + ALL_EVENTS):
             raise ConfigError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
         return frozenset(letters.replace("A", ALL_EVENTS))

@@ -122,6 +122,9 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                     continue
                 if client.tracking is not None:
                     special |= _CACHES
+                if server.notifying and out and client.resp == 3:  # it may be told of its own changes, in order
+                    client.connection.write(b"".join(out))
+                    out.clear()
         except ReplyError as error:
             error.release()
             error = reject(client, cmd, error)

@@ -496,10 +496,11 @@ class Database:
                     yield index, key, value, None
 
     def keys(self) -> Iterator[bytes]:
-        """Every key that has not expired."""
+        """Every key that has not expired; nothing is deleted on the way."""
+        deadline, now_ms = self.deadlines.get, self.clock.now_ms
         for shard in self.shards:
             for key in list(shard):
-                if not self.deadlines.count or self.peek(key) is not None:
+                if not self.deadlines.count or self.see_expired or (at_ms := deadline(key)) is None or at_ms >= now_ms:
                     yield key
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:

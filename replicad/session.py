@@ -180,7 +180,7 @@ class Client:
             or self.multi is not None
             or self.reply_mode != "on"
             or self.replica is not None
-            or (self.resp == 2 and self.subscriptions > 0)
+            or self.subscriptions > 0  # with RESP2 it may say little, with RESP3 messages stand between its replies
             or self.monitor
             or self.tracking is not None
             or self.no_touch

@@ -90,7 +90,7 @@ def type_(client: Client, argv: list[bytes]) -> Simple:
 
     TYPE key
     """
-    value = client.db.peek(argv[1])
+    value = client.db.get(argv[1])
     return Simple(b"none" if value is None else type_name(value))
 
 
