@@ -12,7 +12,7 @@ from typing import Any
 
 from replicad.command import Argv, Command, all_commands, command, lookup
 from replicad.commands.help import help_of
-from replicad.commands.keyspecs import KeySpec, specs_of, tips_of
+from replicad.commands.keyspecs import KeySpec, specs_of, tips_of, uses_of
 from replicad.commands.syntax import arguments_of
 from replicad.errors import SYNTAX, err, unknown_subcommand
 from replicad.glob import match
@@ -225,25 +225,10 @@ def _keys_with_flags(argv: Argv) -> list[tuple[bytes, tuple[bytes, ...]]]:
         raise _NO_KEYS
     if not cmd.least <= len(argv) <= cmd.most:
         raise _WRONG_COUNT
-    flags: dict[int, tuple[bytes, ...]] = {}
-    for spec in specs:
-        for place in spec.positions(argv) or ():
-            flags[place] = _actual(cmd, argv, spec.flags)
-    fallback = specs[-1].flags if specs else (b"RW", b"access", b"update")
-    places = cmd.key_positions(argv) if cmd.find_keys is not None or not specs else sorted(flags)
-    if not places and "no_mandatory_keys" not in cmd.flags:
+    found = uses_of(cmd, argv)
+    if not found and "no_mandatory_keys" not in cmd.flags:
         raise _WRONG_ARGUMENTS
-    return [(argv[place], flags.get(place, fallback)) for place in places]
-
-
-def _actual(cmd: Command, argv: Argv, flags: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """What SET and BITFIELD do depends on their arguments."""
-    if b"variable_flags" not in flags:
-        return flags
-    words = {word.upper() for word in argv[2:]}
-    if cmd.name == b"set":
-        return (b"RW", b"access", b"update") if b"GET" in {word.upper() for word in argv[3:]} else (b"OW", b"update")
-    return (b"RW", b"access", b"update") if words & {b"SET", b"INCRBY"} else (b"RO", b"access")
+    return [(argv[place], flags) for place, flags in found]
 
 
 @command(b"COMMAND|GETKEYS", -4, _PLAIN, group="server", since="2.8.13", categories="connection")

@@ -1,8 +1,8 @@
 """What Redis 7.0 tells clients about the keys and the routing of each command, beyond first, last and step.
 
 Owns: the two tables behind the key specifications and the tips of COMMAND INFO and the flags of COMMAND
-GETKEYSANDFLAGS, and ``specs_of`` and ``tips_of``.  They are facts about the commands' contract; commands that are not
-listed have no keys and no tips.
+GETKEYSANDFLAGS, ``specs_of`` and ``tips_of``, and ``uses_of``, which finds the keys in a whole command.  The tables are
+facts about the commands' contract; commands that are not listed have no keys and no tips.
 
 A specification is written ``<flags> <place>``.  The place is ``@n`` (the key stands at argument n), ``WORD@n`` (behind
 the word WORD, looked for from argument n on, from the end when negative) or ``?`` (cannot be told), followed by
@@ -12,7 +12,10 @@ the word WORD, looked for from argument n on, from the end when negative) or ``?
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from replicad.command import Command
 
 _KEYS = {
     "RO access @1": (
@@ -191,6 +194,52 @@ def _tips() -> dict[str, tuple[bytes, ...]]:
 def specs_of(name: bytes) -> tuple[KeySpec, ...]:
     """The key specifications of a command (lower case, ``container|sub``); empty when it has no keys."""
     return _by_command().get(name.decode(), ())
+
+
+def uses_of(cmd: Command, argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...]]]:
+    """The keys in a whole command: their indexes into ``argv``, and the flags of their use.
+
+    Empty also when the arguments are wrong in a way that hides the keys: the command itself will say so.
+    """
+    specs = specs_of(cmd.name)
+    if any(b"not_key" in spec.flags for spec in specs):
+        return []
+    flags: dict[int, tuple[bytes, ...]] = {}
+    whole = bool(specs)
+    for spec in specs:
+        places = spec.positions(argv)
+        whole = whole and places is not None and b"incomplete" not in spec.flags
+        for place in places or ():
+            flags[place] = _actual(cmd, argv, spec.flags)
+    if whole:
+        return list(flags.items())
+    if cmd.find_keys is None and specs:
+        return []
+    rest = specs[-1].flags if specs else (b"RO", b"access") if "readonly" in cmd.flags else (b"RW", b"access", b"update")
+    return [(place, flags.get(place, rest)) for place in cmd.key_positions(argv)]
+
+
+def _actual(cmd: Command, argv: list[bytes], flags: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """What SET and BITFIELD do depends on their arguments."""
+    if b"variable_flags" not in flags:
+        return flags
+    if cmd.name == b"set":
+        return (b"RW", b"access", b"update") if b"GET" in {word.upper() for word in argv[3:]} else (b"OW", b"update")
+    return (b"RO", b"access") if _only_gets(argv[2:]) else (b"RW", b"access", b"update")
+
+
+def _only_gets(words: list[bytes]) -> bool:
+    """Whether the operations of BITFIELD change nothing; those that are wrong count as changes."""
+    i = 0
+    while i < len(words):
+        word, left = words[i].upper(), len(words) - i - 1
+        if word == b"GET" and left >= 2:
+            i += 3
+        elif word == b"OVERFLOW" and left >= 1:
+            i += 2
+        else:
+            return False
+    return True
 
 
 def tips_of(name: bytes) -> tuple[bytes, ...]:
