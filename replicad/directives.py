@@ -297,6 +297,7 @@ _MEMORY = [
         "maxmemory-policy",
         Enum("volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction"),
         "noeviction",
+        "acting",
     ),
     _row("maxmemory-samples", Int(1), 5, "acting"),
     _row("maxmemory-eviction-tenacity", Int(0, 100), 10, "acting"),

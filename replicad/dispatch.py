@@ -329,17 +329,19 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         return QUEUED
     if server.monitors and flags.isdisjoint(_NOT_MONITORED):
         server.monitors.note(client, argv)
+    if client.no_touch and server.eviction.recording and _leaves_no_access(client, cmd):
+        return server.eviction.unrecorded(client, cmd, argv)
     if client.tracking is not None:
         server.tracking.current = client
-    if client.no_touch and server.eviction.recording and _leaves_no_access(cmd):
-        return server.eviction.unrecorded(client, cmd, argv)
     return _PASS
 
 
-def _leaves_no_access(cmd: Command) -> bool:
+def _leaves_no_access(client: Client, cmd: Command) -> bool:
     """Whether CLIENT NO-TOUCH is about this command: one that reads, but for TOUCH itself; EXEC runs such commands."""
     name = cmd.name
-    return name == b"exec" or ("readonly" in cmd.flags and "blocking" not in cmd.flags and name != b"touch")
+    if name == b"exec":
+        return client.tracking is None  # else its reply needs ``attend``
+    return "readonly" in cmd.flags and "blocking" not in cmd.flags and name != b"touch"
 
 
 def call(client: Client, cmd: Command, argv: Argv) -> Any:

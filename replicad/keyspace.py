@@ -282,6 +282,9 @@ class Database:
         self.stats.hits += 1
         return value
 
+    #: As ``get``, for commands whose look at a key is no use of it (EXISTS, TYPE, TTL): subclasses note uses in ``get``.
+    look = get
+
     def read(self, key: bytes, kind: type[V]) -> V | None:
         """As ``get``, for one type; raises WRONG_TYPE when the key holds another."""
         value = self.get(key)

@@ -107,7 +107,7 @@ def pexpireat(client: Client, argv: list[bytes]) -> int:
 
 def _deadline(client: Client, key: bytes) -> int:
     """When ``key`` expires, in Unix milliseconds; -1 when never, -2 when it does not exist."""
-    if client.db.get(key) is None:
+    if client.db.look(key) is None:
         return -2
     at_ms = client.db.deadline(key)
     return -1 if at_ms is None else at_ms

@@ -70,8 +70,8 @@ def exists(client: Client, argv: list[bytes]) -> int:
 
     EXISTS key [key ...]
     """
-    get = client.db.get
-    return sum([get(key) is not None for key in argv[1:]])
+    look = client.db.look
+    return sum([look(key) is not None for key in argv[1:]])
 
 
 @command(b"TOUCH", -2, "readonly fast", _ALL, group="generic", since="3.2.1")
@@ -90,7 +90,7 @@ def type_(client: Client, argv: list[bytes]) -> Simple:
 
     TYPE key
     """
-    value = client.db.get(argv[1])
+    value = client.db.look(argv[1])
     return Simple(b"none" if value is None else type_name(value))
 
 

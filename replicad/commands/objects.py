@@ -3,8 +3,8 @@
 Owns: the answers about encodings, the DUMP payload on the wire.  Does not own the codec (``persistence.rdb``).
 
 Redis keeps a compact form of a small collection and never turns it back once it has grown; values here have one form
-only, so OBJECT ENCODING answers the form that Redis would choose for the value as it is now.  Accesses are not recorded
-either: idle times and frequencies are 0.
+only, so OBJECT ENCODING answers the form that Redis would choose for the value as it is now.  Accesses are recorded by
+``eviction``: frequencies under an LFU policy, idle times under an LRU one, and under the others once somebody asks.
 """
 
 from __future__ import annotations
@@ -78,34 +78,33 @@ def object_encoding(client: Client, argv: list[bytes]) -> bytes | None:
     return None if value is None else encoding(client.server.settings, value)
 
 
-def _uses_lfu(client: Client) -> bool:
-    return "lfu" in client.server.settings["maxmemory-policy"]
-
 
 @command(b"OBJECT|FREQ", 3, "readonly", _KEY, group="generic", since="4.0.0")
 def object_freq(client: Client, argv: list[bytes]) -> int | None:
-    """Returns how often a key was used lately; always 0, and only under an LFU maxmemory-policy.
+    """Returns how often a key was used lately, on a logarithmic scale; only under an LFU maxmemory-policy.
 
     OBJECT FREQ key
     """
     if client.db.peek(argv[2]) is None:
         return None
-    if not _uses_lfu(client):
+    eviction = client.server.eviction
+    if not eviction.uses_lfu:
         raise _NO_LFU
-    return 0
+    return eviction.frequency(client.db, argv[2])
 
 
 @command(b"OBJECT|IDLETIME", 3, "readonly", _KEY, group="generic", since="2.2.3")
 def object_idletime(client: Client, argv: list[bytes]) -> int | None:
-    """Returns for how many seconds a key was not used; always 0, because uses are not recorded.
+    """Returns for how many seconds a key was not used; without an LRU policy counted from the first such question on.
 
     OBJECT IDLETIME key
     """
     if client.db.peek(argv[2]) is None:
         return None
-    if _uses_lfu(client):
+    eviction = client.server.eviction
+    if eviction.uses_lfu:
         raise _LFU
-    return 0
+    return eviction.idle_seconds(client.db, argv[2])
 
 
 @command(b"OBJECT|REFCOUNT", 3, "readonly", _KEY, group="generic", since="2.2.3")
@@ -163,7 +162,7 @@ def restore(client: Client, argv: list[bytes]) -> Any:
 
     RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
     """
-    replace, absolute = _restore_options(argv)
+    replace, absolute, idle_seconds, frequency = _restore_options(argv)
     server, db, key = client.server, client.db, argv[1]
     if not replace and db.peek(key) is not None:
         raise BUSY_KEY
@@ -187,6 +186,10 @@ def restore(client: Client, argv: list[bytes]) -> Any:
     if replace:
         db.remove(key)  # to Redis the key is a new one
     db.put_with_deadline(key, value, at_ms)
+    if idle_seconds is not None:
+        server.eviction.set_idle_seconds(db, key, idle_seconds)
+    elif frequency is not None:
+        server.eviction.set_frequency(db, key, frequency)
     server.dirty += 1
     report(client, GENERIC, b"restore", key)
     if at_ms is not None and not absolute:
@@ -194,10 +197,11 @@ def restore(client: Client, argv: list[bytes]) -> Any:
     return OK
 
 
-def _restore_options(argv: list[bytes]) -> tuple[bool, bool]:
-    """(REPLACE given, ABSTTL given); what the options say of accesses is checked and forgotten."""
+def _restore_options(argv: list[bytes]) -> tuple[bool, bool, int | None, int | None]:
+    """(REPLACE given, ABSTTL given, seconds of IDLETIME, number of FREQ)."""
     replace = absolute = False
-    access = b""
+    idle_seconds: int | None = None
+    frequency: int | None = None
     i = 4
     while i < len(argv):
         option = argv[i].upper()
@@ -205,15 +209,17 @@ def _restore_options(argv: list[bytes]) -> tuple[bool, bool]:
             replace = True
         elif option == b"ABSTTL":
             absolute = True
-        elif option in (b"IDLETIME", b"FREQ") and i + 1 < len(argv) and access in (b"", option):
-            access = option
+        elif option == b"IDLETIME" and i + 1 < len(argv) and frequency is None:
             i += 1
-            number = integer(argv[i])
-            if option == b"IDLETIME" and number < 0:
+            idle_seconds = integer(argv[i])
+            if idle_seconds < 0:
                 raise err("Invalid IDLETIME value, must be >= 0")
-            if option == b"FREQ" and not 0 <= number <= 255:
+        elif option == b"FREQ" and i + 1 < len(argv) and idle_seconds is None:
+            i += 1
+            frequency = integer(argv[i])
+            if not 0 <= frequency <= 255:
                 raise err("Invalid FREQ value, must be >= 0 and <= 255")
         else:
             raise SYNTAX
         i += 1
-    return replace, absolute
+    return replace, absolute, idle_seconds, frequency
