@@ -136,11 +136,12 @@ class Ledger:
     def end(self, key: bytes) -> int:
         """There is no collection under ``key`` any more; returns the size it was counted with."""
         entry = self.sizes[hash(key) & LANE_MASK].pop(key, 0)
-        return entry[0] if type(entry) is list else entry
+        size: int = entry[0] if type(entry) is list else entry
+        return size
 
     # -- everything
 
-    def count(self, db: Database, shards: int = 1) -> None:
+    def count(self, db: AccountedDatabase, shards: int = 1) -> None:
         """Count the keys of the next shards that are not counted yet."""
         for place in range(self.counted, min(self.counted + shards, SHARDS)):
             total = 0
@@ -257,6 +258,10 @@ class AccountedDatabase(Database):
         ledger.restart()
         ledger.counted = SHARDS
         return count
+
+    def new_access(self) -> int:
+        """The record of a key whose accesses are not known; only for databases that record any."""
+        raise NotImplementedError
 
     def swap(self, other: Database) -> None:
         """See ``Database.swap``."""

@@ -41,8 +41,8 @@ from replicad.errors import (
     unknown_subcommand,
     wrong_arity,
 )
-from replicad.histogram import SLOT_SHIFT
 from replicad.eviction import FULL
+from replicad.histogram import SLOT_SHIFT
 from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Push, Replies, Wire, encode
 from replicad.session import Client
 

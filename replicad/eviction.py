@@ -22,6 +22,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from math import inf, pow
 from typing import TYPE_CHECKING, Any
 
 from replicad.accounting import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase, keys_among
@@ -285,10 +286,10 @@ class Eviction:
 
     def _patience(self) -> float:
         """The seconds that maxmemory-eviction-tenacity allows, as Redis computes them."""
-        tenacity = self.server.settings["maxmemory-eviction-tenacity"]
+        tenacity: int = self.server.settings["maxmemory-eviction-tenacity"]
         if tenacity >= 100:
-            return float("inf")
-        return 50e-6 * tenacity if tenacity <= 10 else 500e-6 * 1.15 ** (tenacity - 10.0)
+            return inf
+        return 50e-6 * tenacity if tenacity <= 10 else 500e-6 * pow(1.15, tenacity - 10.0)
 
     def _evict(self, excess: int, until: float) -> str:
         """Delete victims until ``excess`` bytes are free, or until the time ``until``."""
@@ -344,7 +345,7 @@ class Eviction:
         while True:
             met = 0
             for db in databases:
-                if volatile and not db.deadlines.count or not db.ledger.bytes:
+                if not (db.deadlines.count if volatile else db.ledger.bytes):
                     continue
                 met += self._fill(db, volatile, samples)
             if not met:

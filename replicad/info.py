@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from replicad import REDIS_VERSION, __version__
-from replicad.usage import measure
 from replicad.command import every_command, lookup
+from replicad.usage import measure
 
 if TYPE_CHECKING:
     from replicad.server import Server

@@ -46,7 +46,7 @@ def _ends(items: Any, count: int, samples: int) -> list[Any]:
     """Up to ``samples`` of the ``count`` items: all, or the first and the last; of a set, which has no order, the first."""
     if not 0 < samples < count:
         return list(items)
-    if type(items) is set or type(items) is deque and samples < 2:
+    if type(items) is set or samples < 2:
         return list(islice(items, samples))
     half = samples // 2
     return [*islice(items, samples - half), *islice(reversed(items), half)]

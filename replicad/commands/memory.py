@@ -17,7 +17,7 @@ from replicad.keyspace import SHARD_MASK
 from replicad.memory import DEADLINE, text_size, value_size
 from replicad.resp import OK, Verbatim
 from replicad.session import Client
-from replicad.usage import main_table, measure
+from replicad.usage import measure
 
 #: Below this there is nothing to say about the use of memory.
 _LITTLE = 5 << 20
@@ -25,10 +25,8 @@ _LITTLE = 5 << 20
 #: wait for one client, on the average.
 _HIGH_PEAK, _HIGH_FRAGMENTATION, _LARGE_BUFFERS, _LARGE_REPLICA_BUFFERS = 1.5, 1.4, 200 << 10, 10 << 20
 
-try:
-    _trim = ctypes.CDLL(None).malloc_trim
-except AttributeError:  # not glibc
-    _trim = None
+#: What glibc has to give free memory back; other C libraries have no such thing.
+_trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 @command(b"MEMORY", -2, group="server", since="4.0.0")
