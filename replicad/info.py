@@ -248,7 +248,7 @@ def _stats(server: Server) -> Fields:
         ("pubsubshard_channels", len(pubsub.shards)),
         ("latest_fork_usec", server.saver.last_fork_usec),
         ("total_forks", server.saver.forks),
-        ("migrate_cached_sockets", 0),
+        ("migrate_cached_sockets", server.migrations.cached),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),
         ("active_defrag_misses", 0),

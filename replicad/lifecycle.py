@@ -131,7 +131,7 @@ class Lifecycle:
             server.log.notice(f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
             server.log.notice(f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
             gc.freeze()
-            self._ready()
+            self._ready(info)
 
         now_ms = int(time.time() * 1000)
         # Before the data: what expired meanwhile is deleted in the stream of the new history.
@@ -148,10 +148,10 @@ class Lifecycle:
         self._exit_status = 1
         server.call_later(0, server.reactor.stop)
 
-    def _ready(self) -> None:
+    def _ready(self, info: SnapshotInfo | None = None) -> None:
         server = self.server
         server.update_gates()
-        server.saver.loaded()
+        server.saver.loaded(info)
         if server.settings["port"]:
             server.log.notice(f"The server is now ready to accept connections on port {server.settings['port']}")
         if server.settings["unixsocket"]:
@@ -254,6 +254,7 @@ class Lifecycle:
                 self._exit_status = 1
         server.propagation.flush()
         server.replication.stop()
+        server.migrations.stop()
         server.timekeeper.stop()
         closed = server.listeners.close()
         server.log.warning("Redis is now ready to exit, bye bye...")

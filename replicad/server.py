@@ -40,6 +40,7 @@ from replicad.keyspace import Clock, Database, Stats, Trash
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
+from replicad.migration import Migrations
 from replicad.notifications import NEW, Notifications, mask_of
 from replicad.observe import LatencyEvents, Monitors, OpsMeter, SlowLog
 from replicad.persistence.saver import Saver, make_backend
@@ -118,6 +119,7 @@ class Server(Service):
         self.readiness = Readiness(self.reactor, self.clock)
         self.eviction = Eviction(self)
         self.lifecycle = Lifecycle(self)
+        self.migrations = Migrations(self)
         self.call = call  #: runs one command for EXEC: the commands lie below dispatch and reach it here
         self._apply_settings()
 

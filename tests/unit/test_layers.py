@@ -21,7 +21,7 @@ LAYERS = [
     ["", "errors"],
     ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "geohash",
      "hll", "notifications", "persistence", "persistence.interfaces", "replication", "scripting",
-     "scripting.lua_libraries", "scripting.tailcalls"],
+     "scripting.lua_libraries", "scripting.bytecode"],
     ["expiring_hash", "memory", "accounting", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut",
      "replication.history"],
     ["replication.stream", "persistence.loader"],
@@ -31,7 +31,8 @@ LAYERS = [
     ["dispatch"],
     ["replication.handshake"],
     ["replication.link", "replication.image", "replication.applier", "persistence.rdbfile", "persistence.lmdbstore"],
-    ["readiness", "client", "replication.upstream", "replication.downstream", "replication.requests", "replication.failover",
+    ["readiness", "client", "migration", "replication.upstream",
+     "replication.downstream", "replication.requests", "replication.failover",
      "replication.roles", "persistence.child", "persistence.saver"],
     ["listening", "lifecycle", "timekeeping"],
     ["server"],
@@ -40,7 +41,8 @@ LAYERS = [
 
 #: The modules that touch sockets, timers or processes. ``log`` is where Twisted's own log lines arrive.
 TWISTED = {
-    *("client", "listening", "readiness", "log", "persistence.saver", "replication.downstream", "replication.upstream"),
+    *("client", "listening", "readiness", "log", "migration", "persistence.saver"),
+    *("replication.downstream", "replication.upstream"),
     *("lifecycle", "server", "tap", "timekeeping"),
 }
 
