@@ -22,7 +22,14 @@ _OF_A_LIBRARY = frozenset([_GETGLOBAL, _GETTABLE, _SELF])
 def flatten(dumped: bytes) -> bytes:
     """``dumped`` (from string.dump) with tail calls of functions out of tables or globals made ordinary calls."""
     code = bytearray(dumped)
-    _function(code, _HEADER)
+    _function(code, _HEADER, False)
+    return bytes(code)
+
+
+def without_lines(dumped: bytes) -> bytes:
+    """As ``flatten``, and no instruction has a line: Lua then names no place in this function in an error."""
+    code = bytearray(dumped)
+    _function(code, _HEADER, True)
     return bytes(code)
 
 
@@ -34,7 +41,7 @@ def _skip_text(code: bytearray, at: int) -> int:
     return at + 8 + int.from_bytes(code[at : at + 8], "little")
 
 
-def _function(code: bytearray, at: int) -> int:
+def _function(code: bytearray, at: int, no_lines: bool) -> int:
     """Change the function that begins at ``at`` and those inside it; returns where it ends."""
     at = _skip_text(code, at) + 8 + 4  # source; two lines; upvalues, parameters, vararg, stack size
     count = _integer(code, at)
@@ -45,8 +52,12 @@ def _function(code: bytearray, at: int) -> int:
     count = _integer(code, at)
     at += 4
     for _ in range(count):
-        at = _function(code, at)
-    at += 4 + 4 * _integer(code, at)  # the lines of the instructions
+        at = _function(code, at, no_lines)
+    lines = 4 * _integer(code, at)
+    at += 4
+    if no_lines:
+        code[at : at + lines] = bytes(lines)
+    at += lines
     count = _integer(code, at)
     at += 4
     for _ in range(count):

@@ -1,6 +1,6 @@
 """The Lua libraries that scripts find beside Lua's own: cjson, cmsgpack, struct and bit.
 
-Owns: putting them into a Lua state.  What they do is in ``lua/*.lua``: they are written in Lua, not in Python behind it,
+Owns: making them in a Lua state; the engine puts them where scripts see them.  What they do is in ``lua/*.lua``: they are written in Lua, not in Python behind it,
 and this is why.
 
 - A script works with Lua values.  A library in Python gets each table as a proxy and every element of it by a call.  For
@@ -15,7 +15,7 @@ and this is why.
   pass through Lua and no Python object can be reached.
 
 Errors name the line of the script that called, as those of C functions do.  A Lua function cannot know that line when it
-was the last thing its caller did (``return cjson.encode(x)`` is a tail call, and the caller's frame is gone); ``tailcalls``
+was the last thing its caller did (``return cjson.encode(x)`` is a tail call, and the caller's frame is gone); ``bytecode``
 makes scripts in which that does not happen.
 """
 
@@ -32,8 +32,8 @@ def _source(name: str) -> bytes:
     return (resources.files(__package__) / "lua" / name).read_bytes()
 
 
-def install(lua: Any) -> None:
-    """Define the four libraries as globals of ``lua``, a ``lupa.lua51.LuaRuntime`` with ``encoding=None``.
+def load(lua: Any) -> Any:
+    """Return a Lua table of the four libraries by name, made in ``lua``, a ``lupa.lua51.LuaRuntime`` with ``encoding=None``.
 
     The state must still have all of Lua's own libraries, ``debug`` and ``newproxy`` too: the libraries keep what they
     need of them.  What a script does to its globals later does not reach them.
@@ -43,6 +43,4 @@ def install(lua: Any) -> None:
         return lua.compile(_source(name), name=b"@" + name.encode())(*args)
 
     shared, floats = run("arguments.lua"), run("floats.lua")
-    names = lua.globals()
-    for name, file in LIBRARIES.items():
-        names[name] = run(file, shared, floats)
+    return lua.table_from({name: run(file, shared, floats) for name, file in LIBRARIES.items()})

@@ -8,8 +8,8 @@ local shared = ...
 local fail, argument_error, export, to_int32 = shared.fail, shared.argument_error, shared.export, shared.to_int32
 local text_argument, number_argument = shared.text, shared.number
 local byte, char, find, format, gsub, sub = string.byte, string.char, string.find, string.format, string.gsub, string.sub
-local lower, rep, concat, floor, huge = string.lower, string.rep, table.concat, math.floor, math.huge
-local next, rawget, rawset, select, tonumber, type = next, rawget, rawset, select, tonumber, type
+local lower, concat, floor, huge = string.lower, table.concat, math.floor, math.huge
+local next, rawget, select, tonumber, type = next, rawget, select, tonumber, type
 
 -- How deep the stack of the C library goes, whatever limit was set.
 local DEEPEST = 7997
@@ -40,7 +40,7 @@ end
 local function array_length(config, value)
   local greatest, count = 0, 0
   for key in next, value do
-    if type(key) ~= "number" or key <= 0 or floor(key) ~= key or key == huge then return -1 end
+    if type(key) ~= "number" or key <= 0 or floor(key) ~= key then return -1 end
     -- The C library holds it in an int.
     if key > greatest then greatest = key < 2^31 and key or -2^31 end
     count = count + 1

@@ -212,7 +212,7 @@ function struct.unpack(...)
       if size == 0 then
         size = tonumber(results[count])
         if not size then fail("format 'c0' needs a previous size") end
-        count, size = count - 1, to_int64(size)
+        count, size = count - 1, size >= 2^64 and 0 or to_int64(size)
         if size < 0 or position + size > #data then too_short() end
       end
       value = sub(data, position + 1, position + size)
