@@ -41,13 +41,12 @@ def main_table(db: Database) -> int:
 
 def tables(databases: Sequence[Database]) -> int:
     """The bytes of the tables of all these databases and of what is recorded beside them; 0 for none."""
-    total = 0
+    total = startup_memory(databases)
     for db in databases:
         ledger = db.ledger
         if ledger is not None and ledger.complete and not ledger.bytes:
-            total += _EMPTY * SHARDS
-            continue
-        total += main_table(db)
+            continue  # it is empty
+        total += main_table(db) - _EMPTY * SHARDS
         if ledger is not None:
             total += sum(map(getsizeof, ledger.accesses)) + _REMEMBERED * sum(map(len, ledger.sizes))
     return total
