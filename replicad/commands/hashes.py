@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, long_double_sum
+from replicad.commands.hash_expiry import propagate_deadlines
 from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import NAN_RESULT, NOT_FLOAT, OUT_OF_RANGE, OVERFLOW, SYNTAX, ReplyError, err, wrong_arity
+from replicad.expiring_hash import ExpiringHash
 from replicad.notifications import HASH
 from replicad.resp import OK
 
@@ -112,14 +114,20 @@ def hsetnx(client: Client, argv: list[bytes]) -> int:
 def _store(
     client: Client, key: bytes, value: dict[bytes, bytes] | None, field: bytes, content: bytes, event: bytes
 ) -> None:
-    """Set one field of the hash ``value``, or of a new one when that is None, and report ``event``."""
+    """Set one field of the hash ``value``, or of a new one when that is None, and report ``event``.
+
+    The field keeps its deadline: what calls this changes contents, or adds a field that was not there.
+    """
     server, db = client.server, client.db
     if value is None:
         db.put(key, {field: content})
     else:
         if indexes and field not in value:
             joined(value, (field,))
-        value[field] = content
+        if type(value) is ExpiringHash:
+            value.keep(field, content)
+        else:
+            value[field] = content
         db.touched(key)
     server.dirty += 1
     if server.notifying:
@@ -185,6 +193,8 @@ def hincrbyfloat(client: Client, argv: list[bytes]) -> bytes:
             raise _NOT_FLOAT if error is NOT_FLOAT else error from None
     _store(client, argv[1], value, argv[2], total, b"hincrbyfloat")
     client.server.propagation.replace(b"HSET", argv[1], argv[2], total)
+    if type(value) is ExpiringHash:
+        propagate_deadlines(client, argv[1], value, argv[2:3])
     return total
 
 
@@ -313,11 +323,24 @@ def hrandfield(client: Client, argv: list[bytes]) -> Any:
 def hscan(client: Client, argv: list[bytes]) -> Any:
     """Walks over the fields and values of a hash in steps.
 
-    HSCAN key cursor [MATCH pattern] [COUNT count]
+    HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]
     """
     cursor = scan_cursor(argv[2])
     value = client.db.read(argv[1], dict)
     if value is None:
         return [b"0", ()]
+    if len(argv) % 2 == 0 and (at := _no_values(argv)):
+        following, fields = scan_collection(client, value, cursor, argv[:at] + argv[at + 1 :])
+        return [following, tuple(fields)]
     following, fields = scan_collection(client, value, cursor, argv)
     return [following, tuple([item for field in fields for item in (field, value[field])])]
+
+
+def _no_values(argv: list[bytes]) -> int:
+    """Where NOVALUES (Redis 7.4) stands among the options, 0 when it does not."""
+    i = 3
+    while i < len(argv):
+        if argv[i].upper() == b"NOVALUES":
+            return i
+        i += 2
+    return 0
