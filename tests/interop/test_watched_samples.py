@@ -9,7 +9,7 @@ from typing import Any
 
 from replicad.command import lookup
 from tests.interop.notification_table import COLLECTIONS, KEYS, STREAMS, STRINGS
-from tests.support.connection import Argument, Connection
+from tests.support.connection import Connection
 from tests.support.twohead import TwoHeadedTestCase, describe
 from tests.unit.law_samples import Row
 from tests.unit.test_propagation_law import collect
