@@ -282,13 +282,11 @@ _REPLICATION = [
     _row("propagation-error-behavior", Enum("ignore panic panic-on-replicas"), "ignore"),
 ]
 
-_no_acl_file = "replicad has no ACL users yet; use requirepass"
-
 _SECURITY = [
     _row("requirepass", _text, "", "acting secret"),
-    _row("aclfile", _text, "", "immutable", refuse=_unless("", _no_acl_file)),
-    _row("acllog-max-len", _long, 128),
-    _row("acl-pubsub-default", Enum("allchannels resetchannels"), "resetchannels"),
+    _row("aclfile", _text, "", "acting immutable"),
+    _row("acllog-max-len", _long, 128, "acting"),
+    _row("acl-pubsub-default", Enum("allchannels resetchannels"), "resetchannels", "acting"),
 ]
 
 _MEMORY = [
@@ -338,7 +336,7 @@ _OBSERVATION = [
     _row("latency-monitor-threshold", _long, 0, "acting"),
     _row("latency-tracking", _yes_no, True),
     _row("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
-    _row("notify-keyspace-events", EventClasses(), frozenset()),
+    _row("notify-keyspace-events", EventClasses(), frozenset(), "acting"),
     _row("busy-reply-threshold", _long, 5000, aliases=("lua-time-limit",)),
 ]
 
@@ -401,7 +399,6 @@ _BY_ANY_NAME: dict[str, Directive] = {
 
 #: Words of conf files that replicad cannot follow, with the reason.
 REFUSED: dict[str, str] = {
-    "user": _no_acl_file,
     "loadmodule": "replicad cannot load Redis modules",
 }
 
