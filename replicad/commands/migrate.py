@@ -50,7 +50,7 @@ def _key_positions(argv: Argv) -> list[int]:
     return [3] if len(argv) > 3 else []
 
 
-@command(b"MIGRATE", -6, "write", (3, 3, 1), find_keys=_key_positions, group="generic", since="2.6.0",
+@command(b"MIGRATE", -6, "write movablekeys", (3, 3, 1), find_keys=_key_positions, group="generic", since="2.6.0",
          categories="keyspace dangerous")  # fmt: skip
 def migrate(client: Client, argv: Argv) -> object:
     """Moves keys to another server; the client waits, everybody else is served.
