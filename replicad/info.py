@@ -234,6 +234,7 @@ def _stats(server: Server) -> Fields:
         ("sync_partial_ok", replication.sync_partial_ok),
         ("sync_partial_err", replication.sync_partial_err),
         ("expired_keys", stats.expired),
+        ("expired_subkeys", stats.expired_fields),
         ("expired_stale_perc", "0.00"),
         ("expired_time_cap_reached_count", 0),
         ("expire_cycle_cpu_milliseconds", 0),

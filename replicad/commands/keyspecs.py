@@ -22,18 +22,20 @@ _KEYS = {
         "bitcount bitfield_ro bitpos dump expiretime geodist geohash geopos georadius_ro georadiusbymember_ro geosearch "
         "get getbit getrange hget hgetall hkeys hmget hrandfield hscan hvals lindex lpos lrange pexpiretime pttl smembers "
         "smismember srandmember sscan substr ttl xpending xrange xrevrange zcount zlexcount zmscore zrandmember zrange "
-        "zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore"
+        "zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore "
+        "hexpiretime hpexpiretime hpttl httl"
     ),
     "RW update @1": (
-        "expire expireat geoadd hmset hset lset persist pexpire pexpireat setrange xack xadd xclaim xsetid zadd"
+        "expire expireat geoadd hmset hset lset persist pexpire pexpireat setrange xack xadd xclaim xsetid zadd "
+        "hexpire hexpireat hpersist hpexpire hpexpireat hsetex"
     ),
-    "RW access update @1": "decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby",
+    "RW access update @1": "decr decrby getex getset hgetex hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby",
     "RW delete @1": (
         "hdel lrem ltrim srem xautoclaim xdel xtrim zrem zremrangebylex zremrangebyrank zremrangebyscore"
     ),
     "RO @1": "hexists hlen hstrlen llen scard sismember strlen type xlen zcard",
     "RW insert @1": "append hsetnx linsert lpush lpushx pfadd rpush rpushx sadd",
-    "RW access delete @1": "getdel lpop rpop spop zpopmax zpopmin",
+    "RW access delete @1": "getdel hgetdel lpop rpop spop zpopmax zpopmin",
     "RO access @1:keynum": "sintercard zdiff zinter zintercard zunion",
     "RO @2": "memory|usage object|encoding object|freq object|idletime object|refcount",
     "RW access delete @1, RW insert @2": "blmove brpoplpush lmove rpoplpush smove",

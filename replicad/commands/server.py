@@ -82,11 +82,6 @@ def config_set(client: Client, argv: Argv) -> Any:
         server.settings.set_many(pairs, local=is_local(client))
     except ConfigError as error:
         raise _refused(error) from None
-    if not server.settings["requirepass"]:
-        for one in server.clients.values():  # with no password nobody has to give one
-            if not one.authenticated:
-                one.authenticated = True
-                one.update_gate()
     server.update_gates()
     return OK
 
@@ -122,7 +117,7 @@ def config_resetstat(client: Client, argv: Argv) -> Any:
     for cmd in every_command():
         cmd.reset_statistics()
     stats, replication = server.stats, server.replication
-    stats.hits = stats.misses = stats.expired = 0
+    stats.hits = stats.misses = stats.expired = stats.expired_fields = 0
     replication.sync_full = replication.sync_partial_ok = replication.sync_partial_err = 0
     server.errors.clear()
     server.connections_received = server.connections_refused = 0

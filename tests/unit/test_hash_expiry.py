@@ -93,6 +93,7 @@ class Replies(HashExpiryTestCase):
         fields = "-ERR Mandatory argument FIELDS is missing or not at the right position"
         mismatch = "-ERR The `numfields` parameter must match the number of arguments"
         wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value"
+        only_one = "-ERR Only one of EX, PX, EXAT, PXAT or %s arguments can be specified"
         self.do("SET s x")
         self.do("HSET h a 1")
         self.do_all(
@@ -121,12 +122,12 @@ class Replies(HashExpiryTestCase):
             ("HTTL h FIELDS 1 a b", mismatch),
             ("HPERSIST h FIELDS -1 a", "-ERR Number of fields must be a positive integer"),
             ("HGETDEL h FIELDS 3 a b", mismatch),
-            ("HGETEX h EX 10 PERSIST FIELDS 1 a", "-ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified"),
+            ("HGETEX h EX 10 PERSIST FIELDS 1 a", only_one % "PERSIST"),
             ("HGETEX h EX 10 FIELDS", fields),
             ("HGETEX h EX -5 FIELDS 1 a", "-ERR invalid expire time, must be >= 0"),
             ("HGETEX h KEEPTTL FIELDS 1 a", fields),
             ("HSETEX h FNX FXX FIELDS 1 a 1", "-ERR Only one of FXX or FNX arguments can be specified"),
-            ("HSETEX h EX 1 KEEPTTL FIELDS 1 a 1", "-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified"),
+            ("HSETEX h EX 1 KEEPTTL FIELDS 1 a 1", only_one % "KEEPTTL"),
             ("HSETEX h BOGUS FIELDS 1 a 1", "-ERR unknown argument: BOGUS"),
             ("HSETEX h FIELDS 0 a 1", "-ERR invalid number of fields"),
             ("HSETEX h FIELDS 2 a 1", "-ERR wrong number of arguments for 'hsetex' command"),

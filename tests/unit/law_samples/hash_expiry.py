@@ -21,7 +21,9 @@ SAMPLES = {
     b"HEXPIREAT": rows("HSET h a 1; HEXPIREAT h 4102444800 FIELDS 1 a", "HSET h a 1 b 2; HEXPIREAT h 1 FIELDS 1 a"),
     b"HPEXPIREAT": rows("HSET h a 1; HPEXPIREAT h 4102444800001 FIELDS 1 a", "HSET h a 1; HPEXPIREAT h 1 NX FIELDS 1 a"),
     b"HPERSIST": rows(f"{_SOON}; HPERSIST h FIELDS 1 a", f"{_SOON}; HPERSIST h FIELDS 4 b x a a"),
-    b"HGETDEL": rows(f"{_SOON}; HGETDEL h FIELDS 3 a x a", f"{_SOON}; HGETDEL h FIELDS 3 a b c", "HSET h a 1; HGETDEL h FIELDS 1 a"),
+    b"HGETDEL": rows(
+        f"{_SOON}; HGETDEL h FIELDS 3 a x a", f"{_SOON}; HGETDEL h FIELDS 3 a b c", "HSET h a 1; HGETDEL h FIELDS 1 a"
+    ),
     b"HGETEX": rows(
         "HSET h a 1; HGETEX h EX 100 FIELDS 2 a a",
         "HSET h a 1; HGETEX h PXAT 1 FIELDS 1 a",
