@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from tests.unit.law_samples import rows
 
-SAMPLES = {b"MIGRATE": rows("MIGRATE 127.0.0.1 1 nosuch 0 100", "SET a 1 PXAT 1; MIGRATE 127.0.0.1 1 a 0 100")}
+#: It meets an expired key.
+SAMPLES = {b"MIGRATE": rows("SET a 1 PXAT 1; MIGRATE 127.0.0.1 1 a 0 100")}
+SILENT = rows("MIGRATE 127.0.0.1 1 nosuch 0 100")
