@@ -39,7 +39,7 @@ class Waiting:
         self.argv = argv
         self.timer: Any = None
         self.even_gone = False  #: ``attempt`` wants to know of a deleted key too (XREADGROUP)
-        self.data: Any = None  #: WAIT keeps (offset, replicas wanted) here
+        self.data: Any = None  #: WAIT keeps here how to count, and what is enough
 
 
 class Blocking:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from replicad import REDIS_VERSION, __version__
 from replicad.errors import err
 from replicad.listening import CannotListen
-from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
+from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot, SnapshotInfo
 from replicad.persistence.loader import Loader
 
 if TYPE_CHECKING:

@@ -20,6 +20,10 @@ _WAIT_ON_REPLICA = err(
     "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be "
     "writable (which is not the default) writes to replicas are just local and are not propagated."
 )
+_WAITAOF_ON_REPLICA = err(
+    "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not "
+    "propagated."
+)
 
 
 def _replicaof(client: Client, argv: Argv) -> Any:
@@ -118,6 +122,29 @@ def wait(client: Client, argv: Argv) -> Any:
     if timeout_ms < 0:
         raise TIMEOUT_NEGATIVE
     return replication.wait(client, wanted, timeout_ms)
+
+
+@command(b"WAITAOF", 4, "noscript", group="generic", since="7.2.0", categories="connection")
+def waitaof(client: Client, argv: Argv) -> Any:
+    """Blocks until this client's writes are safe on disks, here and at replicas, and tells on how many.
+
+    WAITAOF numlocal numreplicas timeout
+    """
+    server = client.server
+    here = integer(argv[1], NOT_INTEGER)
+    if not 0 <= here <= 1:
+        raise err("value is out of range, value must between 0 and 1")
+    wanted = integer(argv[2], NOT_INTEGER)
+    if wanted < 0:
+        raise err("value is out of range, must be positive")
+    timeout_ms = integer(argv[3], _TIMEOUT_NOT_INTEGER)
+    if timeout_ms < 0:
+        raise TIMEOUT_NEGATIVE
+    if server.replication.upstream is not None:
+        raise _WAITAOF_ON_REPLICA
+    if here and not server.settings["save"]:
+        raise err("WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+    return server.replication.wait_stored(client, here, wanted, timeout_ms)
 
 
 @command(b"REPLCONF", -1, "admin noscript loading stale allow_busy", group="server", since="3.0.0")

@@ -68,7 +68,7 @@ class Saver:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.changes = 0  #: changes to the dataset that moved no ``dirty`` (expiry)
-        self._saved_mark = 0
+        self._saved_version = 0
         self.last_save = int(time.time())
         self.last_try = 0.0
         self.failed = False  #: the last save failed
@@ -76,6 +76,7 @@ class Saver:
         self.last_fork_usec = 0
         self.saves = 0
         self.forks = 0
+        self._stored: SnapshotInfo | None = None  #: what the stored snapshot is a snapshot of
         self._child: Child | None = None
         self._scheduled = False
         self.waiting: list[Any] = []  #: replicas that wait for an image to begin
@@ -93,7 +94,7 @@ class Saver:
     @property
     def dirty(self) -> int:
         """Changes since the last save."""
-        return self.server.dirty + self.changes - self._saved_mark
+        return self.version - self._saved_version
 
     @property
     def saving(self) -> bool:
@@ -110,9 +111,29 @@ class Saver:
         """``disk`` or ``socket`` while an image for replicas is made."""
         return self._image
 
-    def loaded(self) -> None:
-        """The dataset was loaded: nothing is unsaved."""
-        self._saved_mark = self.server.dirty + self.changes
+    @property
+    def version(self) -> int:
+        """Stands for the dataset as it is now, see ``has_stored``."""
+        return self.server.dirty + self.changes
+
+    def has_stored(self, version: int) -> bool:
+        """Whether the stored snapshot has every change up to ``version``."""
+        return bool(self.server.settings["save"]) and self._saved_version >= version
+
+    @property
+    def durable_offset(self) -> int:
+        """The history is stored and synced up to here; -1 when nothing of it is, or nothing is to be stored."""
+        info = self._stored
+        server = self.server
+        if info is None or info.replid is None or not server.settings["save"]:
+            return -1
+        return info.offset if server.history.has(info.replid, info.offset) else -1
+
+    def loaded(self, info: SnapshotInfo | None = None) -> None:
+        """The dataset was loaded from the snapshot ``info``: nothing is unsaved."""
+        if info is not None:
+            self._stored = info
+        self._saved_version = self.version
         saved_at = self.server.backend.last_saved()
         if saved_at is not None:
             self.last_save = int(saved_at)
@@ -144,13 +165,14 @@ class Saver:
         server = self.server
         started = time.time()
         self.last_try = started
+        info = self.info()
         try:
-            server.backend.save(self.entries(), self.info())
+            server.backend.save(self.entries(), info)
         except Exception as error:
             server.log.warning(f"Error saving the DB: {type(error).__name__}: {error}")
             self._save_failed()
             raise OSError(str(error)) from error
-        self._save_succeeded(server.dirty + self.changes)
+        self._save_succeeded(self.version, info)
         self.last_seconds = int(time.time() - started)
         server.log.notice("DB saved on disk")
 
@@ -160,7 +182,7 @@ class Saver:
             return False
         server = self.server
         info = self.info()
-        mark = server.dirty + self.changes
+        version = self.version
         self.last_try = time.time()
 
         def work() -> None:
@@ -171,7 +193,7 @@ class Saver:
             self._child_gone()
             if failure is None:
                 server.log.notice("Background saving terminated with success")
-                self._save_succeeded(mark)
+                self._save_succeeded(version, info)
             else:
                 server.log.warning(f"Background saving error: {failure}")
                 self._save_failed()
@@ -213,12 +235,14 @@ class Saver:
             self.last_seconds = int(time.time() - self._child.started)
         self._child = None
 
-    def _save_succeeded(self, mark: int) -> None:
-        self._saved_mark = mark
+    def _save_succeeded(self, version: int, info: SnapshotInfo) -> None:
+        self._saved_version = version
+        self._stored = info
         self.last_save = int(time.time())
         self.failed = False
         self.saves += 1
         self.server.update_gates()
+        self.server.replication.stored()
 
     def _save_failed(self) -> None:
         self.failed = True

@@ -77,6 +77,7 @@ class Downstream:
         self.asked = asked
         self.state = WAIT_BGSAVE
         self.ack_offset = 0
+        self.stored_offset = -1  #: what the replica said is safe on its disk
         #: The stream flows. False while the image is sent, and after a mark until the first acknowledgement.
         self.streaming = False
         self.cursor: Cursor | None = None
@@ -370,8 +371,8 @@ class Downstream:
         for argv in commands:
             name = argv[0].upper()
             if name == b"REPLCONF" and len(argv) > 2 and argv[1].upper() in (b"ACK", b"GETACK"):
-                if argv[1].upper() == b"ACK" and argv[2].isdigit():
-                    self.acked(int(argv[2][:20]))
+                if argv[1].upper() == b"ACK":
+                    self.acked(argv)
             elif name not in (b"PSYNC", b"SYNC"):
                 self._disconnect(lookup(argv), argv)
                 return
@@ -403,10 +404,13 @@ class Downstream:
         )
         self._abort()
 
-    def acked(self, offset: int) -> None:
-        """REPLCONF ACK."""
-        if self.state == GONE:
+    def acked(self, argv: Argv) -> None:
+        """REPLCONF ACK offset [FACK offset]."""
+        if self.state == GONE or not argv[2].isdigit():
             return
+        offset = int(argv[2][:20])
+        if len(argv) > 4 and argv[3].upper() == b"FACK" and argv[4].isdigit():
+            self.stored_offset = max(self.stored_offset, int(argv[4][:20]))
         self._ack_at = time.monotonic()
         if offset > self.ack_offset:
             self.ack_offset = offset

@@ -261,6 +261,12 @@ class History:
         self._cursors.add(cursor)
         return cursor
 
+    def has(self, replid: str, offset: int) -> bool:
+        """Whether what was at ``offset`` of the history ``replid`` is a part of ours."""
+        if replid == self.replid:
+            return offset <= self.offset
+        return replid == self.replid2 and offset < self.second_offset
+
     # -- PSYNC ------------------------------------------------------------------------------------------------
 
     def can_continue(self, replid: str, requested_offset: int, replica: str = "") -> Decision:

@@ -196,14 +196,18 @@ class Link:
             self._stream_bytes(data)
         return self._flush()
 
-    def ack(self, offset: int) -> list[Event]:
-        """Return the acknowledgement of ``offset``; nothing for a master that does not know PSYNC, unless it waits for
+    def ack(self, offset: int, stored: int = -1) -> list[Event]:
+        """Return the acknowledgement of ``offset``, and of ``stored`` as what is safe on our disk (-1: nothing is);
+        nothing for a master that does not know PSYNC, unless it waits for
         the first one: behind a mark it sends nothing before.
         """
         if self.state != STREAMING or not (self.acknowledges or self._first_ack):
             return []
         self._first_ack = False
-        return [Send(encode(b"REPLCONF", b"ACK", b"%d" % offset))]
+        words = [b"REPLCONF", b"ACK", b"%d" % offset]
+        if stored >= 0:
+            words += [b"FACK", b"%d" % stored]
+        return [Send(encode(*words))]
 
     # -- states -----------------------------------------------------------------------------------------------
 

@@ -49,8 +49,8 @@ def replconf(client: Client, argv: Argv) -> Any:
             elif value.lower() == b"psync2":
                 options.capa_psync2 = True
         elif option == b"ack":
-            if client.replica is not None and value.isdigit():
-                client.replica.acked(int(value[:20]))
+            if client.replica is not None:
+                client.replica.acked(argv)
             return NO_REPLY
         elif option == b"getack":
             return NO_REPLY

@@ -11,6 +11,7 @@ The rules for ids are those of PSYNC2, see docs/replication.md; ``History`` carr
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from replicad.errors import UNBLOCKED
@@ -239,6 +240,16 @@ class Replication:
         max_lag = self.server.settings["min-replicas-max-lag"]
         return sum(1 for replica in self.downstreams if replica.online and replica.lag_seconds <= max_lag)
 
+    def stored_by(self, offset: int) -> int:
+        """How many online replicas have ``offset`` on their disks."""
+        return sum(1 for replica in self.downstreams if replica.online and replica.stored_offset >= offset)
+
+    def stored(self) -> None:
+        """Our own snapshot is complete and synced: our master wants to know, and clients in WAITAOF too."""
+        if self.upstream is not None:
+            self.upstream.acknowledge()
+        self._serve_waiting()
+
     def acknowledged(self, offset: int) -> int:
         """How many online replicas have acknowledged ``offset``."""
         return sum(1 for replica in self.downstreams if replica.online and replica.ack_offset >= offset)
@@ -266,25 +277,52 @@ class Replication:
         """A replica acknowledged more: clients in WAIT may be satisfied, and a failover may go on."""
         if self.failover.running:
             self.failover.check()
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
         for client, waiting in list(self.server.blocking.clients.items()):
             if waiting.data is not None:
-                offset, wanted = waiting.data
-                count = self.acknowledged(offset)
-                if count >= wanted:
-                    client.unblock(count)
+                count, enough = waiting.data
+                reached = count()
+                if enough(reached):
+                    client.unblock(reached)
 
     def wait(self, client: Client, wanted: int, timeout_ms: int) -> Any:
         """WAIT: the number of replicas that have this client's writes, at once or when enough have come that far."""
+        offset = self._writes_of(client)
+        return self._wait_for(
+            client, timeout_ms, lambda: self.acknowledged(offset), lambda reached: bool(reached >= wanted)
+        )
+
+    def wait_stored(self, client: Client, here: int, wanted: int, timeout_ms: int) -> Any:
+        """WAITAOF: whether this client's writes are on our disk (0 or 1), and on those of how many replicas."""
+        offset = self._writes_of(client)
+        saver = self.server.saver
+        version = saver.version  # a master that nobody ever followed has no history: there it is all changes up to now
+
+        def count() -> list[int]:
+            here = saver.durable_offset >= offset if self.server.history.active else saver.has_stored(version)
+            return [int(here), self.stored_by(offset)]
+
+        return self._wait_for(client, timeout_ms, count, lambda reached: reached[0] >= here and reached[1] >= wanted)
+
+    def _writes_of(self, client: Client) -> int:
+        """The offset behind the writes of ``client``."""
         before = self.server.history.offset
         offset = self.server.stream_offset()  # writes of the same pipeline are in the stream from now on
         if offset == before:  # none, or an earlier command of the pipeline has put them there and told the client
-            offset = client.write_offset
-        count = self.acknowledged(offset)
-        if count >= wanted or client.in_exec:
-            return count
-        value = client.block((), timeout_ms, None, lambda: self.acknowledged(offset))
+            return client.write_offset
+        return offset
+
+    def _wait_for(
+        self, client: Client, timeout_ms: int, count: Callable[[], Any], enough: Callable[[Any], bool]
+    ) -> Any:
+        reached = count()
+        if enough(reached) or client.in_exec:
+            return reached
+        value = client.block((), timeout_ms, None, count)
         if client.blocked is not None:
-            client.blocked.data = (offset, wanted)
+            client.blocked.data = (count, enough)
             self.ask_for_acks()
         return value
 

@@ -140,6 +140,7 @@ class Upstream:
         self.down_since: float | None = None
         self.client = Client(server, _MasterOutput(self), f"{host}:{port}")
         self.client.is_master = True
+        self.client.account = None
         self.client.db = server.databases[min(selected_db, len(server.databases) - 1)]
         self._applier = Applier(server, self.client, self.acknowledge)
         self._link: Link | None = None
@@ -327,9 +328,9 @@ class Upstream:
                 self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Tell the master how far we are."""
+        """Tell the master how far we are, and how far our snapshot is (FACK, which WAITAOF counts)."""
         if self._link is not None:
-            self._act(self._link.ack(self.server.history.offset))
+            self._act(self._link.ack(self.server.history.offset, self.server.saver.durable_offset))
 
     # -- the events of the link
 

@@ -185,6 +185,8 @@ class Transcripts(SynchronousTestCase):
             ],
         )
         self.assertEqual(driver.link.ack(114), [Send(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\n114\r\n")])
+        stored = driver.link.ack(114, 99)[0]
+        self.assertEqual(stored, Send(b"*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\n114\r\n$4\r\nFACK\r\n$2\r\n99\r\n"))
 
     def test_continue_under_a_new_id(self) -> None:
         driver = Driver(continue_from=(OLD, 64))
