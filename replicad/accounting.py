@@ -29,7 +29,7 @@ from random import random
 from typing import Any, TypeVar
 
 from replicad.keyspace import LANE_MASK, LANES, SHARD_MASK, SHARDS, Database
-from replicad.memory import newest_size, value_size
+from replicad.memory import container_size, newest_size, value_size
 
 V = TypeVar("V")
 
@@ -89,7 +89,7 @@ class Ledger:
     def restart(self) -> None:
         """Nothing is counted: ``count`` begins with the first shard."""
         self.bytes = self.counted = 0
-        #: By key, what a collection was counted with: an integer, or for a large one [size, elements, changes to go].
+        #: By key, what a collection was counted with: its size, or of a large one [size, elements, container, changes to go].
         self.sizes: list[dict[bytes, Any]] = [{} for _ in range(LANES)]
 
     @property
@@ -111,7 +111,7 @@ class Ledger:
         count = len(value)
         entry: Any = size
         if count > SMALL:
-            entry = [size, count, min(count >> 3, _PATIENCE) + 8]
+            entry = [size, count, container_size(value), min(count >> 3, _PATIENCE) + 8]
         self.sizes[hash(key) & LANE_MASK][key] = entry
         return size
 
@@ -119,18 +119,17 @@ class Ledger:
         """The collection under ``key`` has changed; returns by how much it has grown."""
         entry = self.sizes[hash(key) & LANE_MASK].get(key)
         if type(entry) is list:
-            size, count, left = entry
+            size, count, container, left = entry
             now = len(value)
-            if left > 0 and now < 2 * count and count < 2 * now:
-                grown = 0
-                if now > count:
-                    newest = newest_size(value)
-                    grown = (now - count) * (size // count if newest is None else newest + 40)
-                elif now < count:
-                    grown = (now - count) * size // count
-                entry[:] = size + grown, now, left - 1
-                return grown
-            return self.begin(key, value) - size  # type: ignore[no-any-return]
+            if left <= 0 or now >= 2 * count or count >= 2 * now:
+                return self.begin(key, value) - size  # type: ignore[no-any-return]
+            holds = container_size(value)
+            each = newest_size(value) if now > count else None
+            if each is None:
+                each = (size - container) // count
+            grown = (now - count) * each + holds - container
+            entry[:] = size + grown, now, holds, left - 1
+            return grown  # type: ignore[no-any-return]
         return self.begin(key, value) - (entry or 0)
 
     def end(self, key: bytes) -> int:

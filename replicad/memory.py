@@ -10,8 +10,8 @@ Of a large collection some elements from both of its ends are measured and stand
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import chain, islice
+from collections.abc import Collection
+from itertools import islice
 from sys import getsizeof
 from typing import Any
 
@@ -19,17 +19,23 @@ from replicad.expiring_hash import ExpiringHash
 from replicad.values import SortedSet, Stream
 
 #: Mean cost of a bytes object above its length: 33 bytes of header and, on the average, half a step of rounding.
-TEXT = 40
+_TEXT = 40
+#: So many strings tell how much the rounding is; in one collection they often have one length.
+_ROUNDED = 8
 #: A float that is somebody's score, rounded up.
 _FLOAT = 32
 #: The pair (score, member) in the order of a sorted set, and its place in a list that is not quite full.
 _PAIR = 64 + 10
 #: The id of a stream's entry (a pair and its milliseconds), the tuple around the fields, and two places in lists.
-_STREAM_ENTRY = 64 + 32 + 48 + 20
+_STREAM_ENTRY = 64 + 32 + 44 + 20
 #: The node of a stream, besides its entries.
 _STREAM_NODE = 800
 #: One deadline: the number, the pair in the heap and its place there, the entry of a dict.
-DEADLINE = 32 + 64 + 10 + 40
+DEADLINE = 32 + 64 + 12 + 52
+
+
+def _scaled(measured: int, part: int, count: int) -> int:
+    return measured * count // part if part else 0
 
 
 def text_size(length: int) -> int:
@@ -37,9 +43,15 @@ def text_size(length: int) -> int:
     return length + 48 & -16
 
 
-def _texts(items: Iterable[bytes], count: int) -> int:
-    """The bytes of ``count`` strings together."""
-    return sum(map(len, items)) + TEXT * count
+def _texts(items: Collection[bytes]) -> int:
+    """The bytes of the strings together."""
+    count, plain = len(items), sum(map(len, items))
+    if count <= _ROUNDED:
+        rounded, part = sum([len(text) + 48 & -16 for text in items]) - plain, count
+    else:
+        some = list(islice(items, _ROUNDED))
+        rounded, part = sum([(len(text) + 48 & -16) - len(text) for text in some]), _ROUNDED
+    return plain + _scaled(rounded, part, count)
 
 
 def _ends(items: Any, count: int, samples: int) -> list[Any]:
@@ -52,10 +64,6 @@ def _ends(items: Any, count: int, samples: int) -> list[Any]:
     return [*islice(items, samples - half), *islice(reversed(items), half)]
 
 
-def _scaled(measured: int, part: int, count: int) -> int:
-    return measured * count // part if part else 0
-
-
 def value_size(value: Any, samples: int = 5) -> int:
     """About how many bytes ``value`` takes; ``samples`` of its elements are measured, with 0 all of them."""
     kind = type(value)
@@ -66,7 +74,7 @@ def value_size(value: Any, samples: int = 5) -> int:
     if kind is deque or kind is set:
         count = len(value)
         items = _ends(value, count, samples)
-        return getsizeof(value) + _scaled(_texts(items, len(items)), len(items), count)
+        return getsizeof(value) + _scaled(_texts(items), len(items), count)
     if kind is SortedSet:
         return _sorted_set_size(value, samples)
     if kind is Stream:
@@ -78,9 +86,9 @@ def _hash_size(value: Any, samples: int) -> int:
     count = len(value)
     if 0 < samples < count:
         pairs = _ends(value.items(), count, samples)
-        measured = _scaled(_texts(chain.from_iterable(pairs), 2 * len(pairs)), len(pairs), count)
+        measured = _scaled(_texts([text for pair in pairs for text in pair]), len(pairs), count)
     else:
-        measured = _texts(value, count) + _texts(value.values(), count)
+        measured = _texts(value) + _texts(value.values())
     if type(value) is ExpiringHash:
         measured += DEADLINE * len(value.deadlines)
     return getsizeof(value) + measured
@@ -92,7 +100,7 @@ def _sorted_set_size(value: SortedSet, samples: int) -> int:
     members = _ends(scores, count, samples)
     each = _FLOAT + (_PAIR if value.ordered else 0)
     size = getsizeof(value) + getsizeof(scores) + each * count
-    return size + _scaled(_texts(members, len(members)), len(members), count)
+    return size + _scaled(_texts(members), len(members), count)
 
 
 def _stream_size(value: Stream, samples: int) -> int:
@@ -103,7 +111,7 @@ def _stream_size(value: Stream, samples: int) -> int:
         half = samples // 2
         entries = [fields for _, fields in value.range(count=samples - half)]
         entries += [fields for _, fields in value.range(count=half, reverse=True)]
-    measured = sum(_STREAM_ENTRY + 8 * len(fields) + _texts(fields, len(fields)) for fields in entries)
+    measured = sum(_STREAM_ENTRY + 8 * len(fields) + _texts(fields) for fields in entries)
     size = getsizeof(value) + _STREAM_NODE * value.node_count + _scaled(measured, len(entries), count)
     for name, group in value.groups.items():
         size += text_size(len(name)) + 1000 + 250 * len(group.pending) + 300 * len(group.consumers)
@@ -115,9 +123,15 @@ def newest_size(value: Any) -> int | None:
     kind = type(value)
     if kind is dict or kind is ExpiringHash:
         field = next(reversed(value))
-        return len(field) + len(value[field]) + 2 * TEXT
+        return len(field) + len(value[field]) + 2 * _TEXT
     if kind is deque:  # at one of the ends, or in the middle, which is rare
-        return max(len(value[0]), len(value[-1])) + TEXT
+        return max(len(value[0]), len(value[-1])) + _TEXT
     if kind is SortedSet:
-        return len(next(reversed(value.scores))) + TEXT + _FLOAT + _PAIR
+        return len(next(reversed(value.scores))) + _TEXT + _FLOAT + _PAIR
     return None
+
+
+def container_size(value: Any) -> int:
+    """The bytes of the table or the blocks that hold the elements; a table grows by leaps."""
+    kind = type(value)
+    return getsizeof(value.scores) if kind is SortedSet else 0 if kind is Stream else getsizeof(value)
