@@ -59,7 +59,7 @@ def migrate(client: Client, argv: Argv) -> object:
     AUTH2 username password] [KEYS key [key ...]]
     """
     order = _order(argv)
-    present = [key for key in dict.fromkeys(order.keys) if client.db.peek(key) is not None]
+    present = [key for key in dict.fromkeys(order.keys) if client.db.get(key) is not None]
     if not present:
         return NOKEY
     if client.in_exec or client.is_master:
