@@ -5,12 +5,30 @@ Scripts with slashes between them; a script is some commands with semicolons bet
 
 from __future__ import annotations
 
+from replicad.command import lookup
+from tests.support.connection import Connection
 from tests.unit.law_samples import Row, rows
+from tests.unit.test_propagation_law import collect
 
 
 def scripts(text: str) -> list[Row]:
     """A row for each script."""
     return rows(*" ".join(text.split()).split(" / "))
+
+
+def samples_for(server: Connection) -> list[Row]:
+    """The samples of the law, and the silent ones, whose commands this server has, all of them."""
+    samples, silent = collect()
+    found = [*(row for name in sorted(samples) for row in samples[name]), *silent]
+    names = sorted({_name(argv) for setup, last in found for argv in (*setup, last)})
+    infos = server.must("COMMAND", "INFO", *names)
+    known = {name for name, info in zip(names, infos, strict=True) if info is not None}
+    return [(setup, last) for setup, last in found if known.issuperset(map(_name, (*setup, last)))]
+
+
+def _name(argv: list[bytes]) -> bytes:
+    cmd = lookup(argv)
+    return argv[0] if cmd is None else cmd.name
 
 
 STRINGS = scripts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from replicad.server import every_command
-from tests.interop.notification_table import COLLECTIONS, KEYS, STREAMS, STRINGS
+from tests.interop.notification_table import COLLECTIONS, KEYS, STREAMS, STRINGS, samples_for
 from tests.support.connection import Argument, Connection, RespError
 from tests.support.servers import RealServer, Replicad, wait_in_sync
 from tests.support.twohead import TwoHeadedTestCase, describe
@@ -90,14 +90,8 @@ class NotificationTestCase(TwoHeadedTestCase):
 class TableTests(NotificationTestCase):
     """Every command that writes, and what the reading ones tell of missing keys."""
 
-    def known(self, names: list[bytes]) -> list[bytes]:
-        """Those that the real server has too."""
-        infos = self.pair.real.must("COMMAND", "INFO", *names)
-        return [name for name, info in zip(names, infos, strict=True) if info is not None]
-
     def test_samples_of_the_law(self) -> None:
-        samples, silent = collect()
-        self.alike([row for name in self.known(sorted(samples)) for row in samples[name]] + silent)
+        self.alike(samples_for(self.pair.real))
 
     def test_every_command_that_writes_is_covered(self) -> None:
         """Those that never tell anything are exactly the ones known for it."""

@@ -5,14 +5,11 @@ What breaks a WATCH also invalidates what clients cache, and is what ``Database.
 
 from __future__ import annotations
 
-from typing import Any
-
 from replicad.command import lookup
-from tests.interop.notification_table import COLLECTIONS, KEYS, STREAMS, STRINGS
+from tests.interop.notification_table import COLLECTIONS, KEYS, STREAMS, STRINGS, samples_for
 from tests.support.connection import Connection
 from tests.support.twohead import TwoHeadedTestCase, describe
 from tests.unit.law_samples import Row
-from tests.unit.test_propagation_law import collect
 
 Place = tuple[int, bytes]
 
@@ -72,15 +69,8 @@ class WatchedSamples(TwoHeadedTestCase):
                 problems.append(f"{script}\n    real {expected}\n    ours {found}")
         self.assertEqual(problems, [], "\n" + "\n".join(problems))
 
-    def known(self, names: list[bytes]) -> list[bytes]:
-        """The commands that the real server has too."""
-        infos: list[Any] = self.pair.real.must("COMMAND", "INFO", *names)
-        return [name for name, info in zip(names, infos, strict=True) if info is not None]
-
     def test_samples_of_the_law(self) -> None:
-        samples, silent = collect()
-        names = [name for name in self.known(sorted(samples)) if name not in BREAK_HERE]
-        self.alike([row for name in names for row in samples[name]] + silent)
+        self.alike([row for row in samples_for(self.pair.real) if row[1][0] not in BREAK_HERE])
 
     def test_other_scripts(self) -> None:
         scripts = [row for table in (STRINGS, KEYS, COLLECTIONS, STREAMS) for row in table]
