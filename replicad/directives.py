@@ -337,7 +337,7 @@ _OBSERVATION = [
     _row("latency-tracking", _yes_no, True),
     _row("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
     _row("notify-keyspace-events", EventClasses(), frozenset(), "acting"),
-    _row("busy-reply-threshold", _long, 5000, aliases=("lua-time-limit",)),
+    _row("busy-reply-threshold", _long, 5000, "acting", aliases=("lua-time-limit",)),
 ]
 
 _CLUSTER = [
@@ -381,6 +381,7 @@ _LATER = [
 _OWN = [
     _row("snapshot-backend", Text(lambda value: None if value else "a word is needed"), "rdb", "acting immutable"),
     _row("snapshot-method", Enum("fork"), "fork", "acting"),
+    _row("script-memory-limit", Memory(1 << 20), 256 << 20, "acting"),
     _row("lmdb-path", Text(lambda value: None if value else "a path is needed"), "replicad.lmdb", "acting immutable"),
 ]
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 
 import replicad.commands  # noqa: F401  (registers every command)
+from replicad.accounts import Accounts
 from replicad.blocking import Blocking
 from replicad.command import (
     ANY,
@@ -49,6 +50,7 @@ from replicad.pubsub import PubSub
 from replicad.readiness import Readiness
 from replicad.replication.history import History
 from replicad.replication.roles import Replication
+from replicad.scripting.scripts import Scripting
 from replicad.session import NOWHERE, Client
 from replicad.timekeeping import Timekeeper
 from replicad.tracking import Tracking
@@ -99,6 +101,8 @@ class Server(Service):
         self.replication = Replication(self)
         self.backend = make_backend(settings)
         self.saver = Saver(self)
+        self.acl = Accounts(self)
+        self.scripting = Scripting(self)
 
         self.deny = 0  #: gate bits refused or looked at more closely, see ``command``
         self.loading = False
@@ -175,17 +179,15 @@ class Server(Service):
             self.connections_refused += 1
             return b"ERR max number of clients reached"
         settings = self.settings
-        password = settings["requirepass"]
         host = getattr(transport.getPeer(), "host", None)
-        if settings["protected-mode"] and not password and host is not None and not _is_loopback(host):
+        if settings["protected-mode"] and self.acl.default.no_password and host is not None and not _is_loopback(host):
             self.connections_refused += 1
             return PROTECTED_MODE
         if host is not None:
             transport.setTcpNoDelay(True)
             if settings["tcp-keepalive"]:
                 set_keepalive(transport, settings["tcp-keepalive"])
-        client.authenticated = not password
-        client.update_gate()
+        self.acl.welcome(client)
         self.clients[client.id] = client
         self.peak_clients = max(self.peak_clients, len(self.clients))
         return None

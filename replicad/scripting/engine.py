@@ -33,9 +33,8 @@ from lupa import lua51
 
 from replicad import REDIS_VERSION
 from replicad.scripting.bytecode import flatten, without_lines
+from replicad.scripting.lua_libraries import load as load_libraries
 
-#: Lua code in ``lua/`` that is loaded as a library of scripts: (file, name in the environment).
-LIBRARIES = (("bits", b"bit"), ("cjson", b"cjson"), ("cmsgpack", b"cmsgpack"), ("structs", b"struct"))
 #: Above this much memory in use after a script (bytes) the garbage is collected at once, and above it still, a new
 #: interpreter is made.
 _KEEP = 64 << 20
@@ -209,21 +208,11 @@ class Engine:
             b"return function(text, name, adapt, ...) return loadstring(adapt(dump(assert(loadstring(text, name)))), name)(...) end"
         )
 
-        def lua(file: str, *args: Any) -> Any:
-            return load(_source(file), b"=" + file.encode(), without_lines, *args)
-
-        libraries = runtime.table_from(
-            {b"version": REDIS_VERSION.encode(), b"version_number": _version_number(REDIS_VERSION)}
-        )
-        shared = None
-        for file, name in LIBRARIES:
-            if _exists(file):
-                if shared is None:
-                    shared = lua("arguments")
-                    lua("floats", shared)
-                libraries[name] = lua(file, shared)
-        self._compile, self._run, _, _, _ = lua(
-            "sandbox",
+        libraries = load_libraries(runtime)
+        libraries[b"version"] = REDIS_VERSION.encode()
+        libraries[b"version_number"] = _version_number(REDIS_VERSION)
+        self._compile, self._run, _, _, _ = load(
+            *(_source("sandbox"), b"=sandbox", without_lines),
             *(limits.lift, limits.restrict, limits.tick, host.call, host.acl_check, host.log, _sha1hex),
             *(host.set_repl, host.set_resp, flatten, libraries),
         )
@@ -233,10 +222,6 @@ class Engine:
 
 def _source(file: str) -> bytes:
     return (files("replicad.scripting") / "lua" / f"{file}.lua").read_bytes()
-
-
-def _exists(file: str) -> bool:
-    return (files("replicad.scripting") / "lua" / f"{file}.lua").is_file()
 
 
 def _no_attribute(obj: object, name: object, is_setting: bool) -> str:

@@ -10,7 +10,8 @@
 --
 -- Frames of this file count as functions written in C do in Redis: errors name the line of the script that called.
 
-local lift, restrict, tick, host_call, host_acl_check, host_log, host_sha1, host_set_repl, host_seed, flatten, libraries = ...
+local lift, restrict, tick, host_call, host_acl_check, host_log, host_sha1, host_set_repl, host_set_resp, flatten,
+  libraries = ...
 
 local debug_sethook, getinfo = debug.sethook, debug.getinfo
 local assert, error, getmetatable, load, loadstring, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv =
@@ -22,7 +23,9 @@ local concat, floor = table.concat, math.floor
 local create, resume, running = coroutine.create, coroutine.resume, coroutine.running
 local string_metatable = getmetatable("")
 
-local OWN = getinfo(1, "S").source
+-- The chunks whose frames count as functions in C.
+local OWN = { ["=sandbox"] = true, ["@arguments.lua"] = true, ["@bits.lua"] = true, ["@cjson.lua"] = true,
+  ["@cmsgpack.lua"] = true, ["@floats.lua"] = true, ["@structs.lua"] = true }
 local TICK = 100000  -- instructions between two looks at the clock
 local LONGEST_PATTERN = 10000  -- the matcher recurses on the C stack once for each item of a pattern
 local DEEPEST_REPLY = 7997  -- tables in tables that a reply may hold
@@ -91,7 +94,7 @@ local function on_error(err)
     level = 3
     info = getinfo(level, "Sl")
   end
-  while info and info.source == OWN do
+  while info and OWN[info.source] do
     level = level + 1
     info = getinfo(level, "Sl")
   end
@@ -392,7 +395,7 @@ local function setresp(...)
   if version ~= 2 and version ~= 3 then raise("ERR RESP version must be 2 or 3.") end
   script_resp = version
   lift()
-  host_seed(version)
+  host_set_resp(version)
   restrict()
 end
 
@@ -587,12 +590,12 @@ end
 
 -- What the host calls. It does so with the limit lifted, and gets strings, numbers, booleans and nil.
 
--- Returns true when the script is to be had, else false and the error.
+-- Returns the function and nil, or nil and the error.
 local function compile(text, name)
   local fn, err = loadstring(text, name)
   if not fn then return nil, err end
   fn = loadstring(flatten(dump(fn)), name)
-  return setfenv(fn, environment)
+  return setfenv(fn, environment), nil
 end
 
 local function clean()

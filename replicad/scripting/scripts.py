@@ -1,0 +1,227 @@
+"""The scripts of EVAL: their cache, their shebang lines, and running one as a unit.
+
+Owns: ``Scripting``, the one object of the server for everything that runs Lua (the engine, the calls, what is running),
+and the cache of EVAL's scripts.  Does not own the commands (``commands.scripting``), nor libraries of functions, which use
+``execute`` as well.
+
+A script is one execution unit: its effects go to the replicas, in MULTI and EXEC when they are several, never itself.  The
+clock stands still while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from replicad.errors import MASTER_DOWN, NO_REPLICAS, ReplyError, err
+from replicad.command import NOT_STALE
+from replicad.resp import Wire, split_line
+from replicad.scripting.busy import Watch
+from replicad.scripting.calls import Calls, Run
+from replicad.scripting.engine import CompileError, Engine, Host, Outcome
+
+if TYPE_CHECKING:
+    from replicad.server import Server
+    from replicad.session import Client
+
+#: The words of ``flags=`` in a shebang line.
+FLAGS = frozenset([b"no-writes", b"allow-stale", b"allow-oom", b"no-cluster", b"allow-cross-slot-keys"])
+
+_NO_SCRIPT = ReplyError(b"NOSCRIPT No matching script. Please use EVAL.")
+_STALE = ReplyError(
+    b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on "
+    b"the script."
+)
+_READ_ONLY_REPLICA = ReplyError(b"READONLY Can not run script with write flag on readonly replica.")
+_MISCONF = ReplyError(
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable scripts "
+    b"are blocked. Use 'no-writes' flag for read only scripts."
+)
+_READ_ONLY_COMMAND = err("Can not execute a script with write flag using *_ro command.")
+_OUT_OF_MEMORY = ReplyError(
+    b"OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+)
+#: What a cached script costs beside its text, for INFO.
+_SCRIPT_OVERHEAD = 144
+
+
+class Script:
+    """One script of the cache.  ``flags`` is None without a shebang line: the rules of before Redis 7.0 hold."""
+
+    __slots__ = ("body", "flags", "function", "generation", "name")
+
+    def __init__(self, name: bytes, body: bytes) -> None:
+        self.name = name
+        self.body = body
+        self.flags, self.function, self.generation = None, None, -1
+        self.flags = shebang(body)
+
+    def code(self) -> bytes:
+        """The body without its shebang line, whose line end stays so that lines keep their numbers."""
+        return self.body[self.body.index(b"\n") :] if self.flags is not None else self.body
+
+
+def shebang(body: bytes) -> frozenset[bytes] | None:
+    """The flags of ``#!lua flags=a,b``, None when there is no such line.  Raises ReplyError."""
+    if body[:2] != b"#!":
+        return None
+    line, newline, _ = body.partition(b"\n")
+    if not newline:
+        raise err("Invalid script shebang")
+    words = split_line(line)
+    if words is None or not words:
+        raise err("Invalid engine in script shebang")
+    if words[0] != b"#!lua":
+        raise err(b"Unexpected engine in script shebang: " + words[0])
+    flags: set[bytes] = set()
+    for word in words[1:]:
+        if not word.startswith(b"flags="):
+            raise err(b"Unknown lua shebang option: " + word)
+        for flag in word[6:].split(b",") if word[6:] else ():
+            if flag not in FLAGS:
+                raise err(b"Unexpected flag in script shebang: " + flag)
+            flags.add(flag)
+    return frozenset(flags)
+
+
+class Scripting:
+    """Everything about Lua of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.calls = Calls(server)
+        self.watch = Watch(server, self.calls)
+        calls = self.calls
+        self.engine = Engine(
+            Host(
+                call=calls.call,
+                acl_check=calls.acl_check,
+                log=calls.log,
+                set_repl=calls.set_repl,
+                set_resp=calls.set_resp,
+                tick=self.watch.tick,
+                limit=lambda: server.settings["script-memory-limit"],
+            )
+        )
+        self._scripts: dict[bytes, Script] = {}
+
+    # -- the cache
+
+    def __len__(self) -> int:
+        return len(self._scripts)
+
+    def __contains__(self, sha: bytes) -> bool:
+        return sha.lower() in self._scripts
+
+    @property
+    def cached_bytes(self) -> int:
+        """What the cache holds, for INFO used_memory_scripts."""
+        return sum(len(script.body) + _SCRIPT_OVERHEAD for script in self._scripts.values())
+
+    def load(self, body: bytes) -> Script:
+        """The script with this text, compiled and cached.  Raises ReplyError when it cannot be compiled."""
+        sha = hashlib.sha1(body).hexdigest().encode()
+        script = self._scripts.get(sha)
+        if script is None:
+            script = Script(sha, body)
+            self._compile(script)
+            self._scripts[sha] = script
+        return script
+
+    def find(self, sha: bytes) -> Script:
+        """The cached script of this SHA1 in any letter case.  Raises NOSCRIPT."""
+        script = self._scripts.get(sha) or self._scripts.get(sha.lower())
+        if script is None:
+            raise _NO_SCRIPT
+        return script
+
+    def flush(self) -> None:
+        """SCRIPT FLUSH: forget all scripts and begin with a new interpreter."""
+        self._scripts.clear()
+        self.engine.close()
+
+    def _compile(self, script: Script) -> Any:
+        try:
+            script.function = self.engine.compile(script.code())
+        except CompileError as error:
+            raise err(b"Error compiling script (new function): " + error.text) from None
+        script.generation = self.engine.generation
+        return script.function
+
+    # -- running
+
+    def run(self, client: Client, script: Script, keys: Sequence[bytes], args: Sequence[bytes], read_only: bool) -> Any:
+        """EVAL and its kin: returns the reply.  Raises ReplyError."""
+        run = Run(client, script.name, read_only=read_only)
+        self._admit(client, script.flags, run)
+        function = script.function
+        if script.generation != self.engine.generation:
+            function = self._compile(script)
+        return self.execute(run, function, keys, args)
+
+    def _admit(self, client: Client, flags: frozenset[bytes] | None, run: Run) -> None:
+        """The checks before a script starts: its flags against the state of the server.  Raises ReplyError."""
+        server = self._server
+        denied = server.deny
+        if flags is None:
+            if denied & NOT_STALE:
+                raise MASTER_DOWN
+            return
+        run.allow_oom = b"allow-oom" in flags
+        if denied & NOT_STALE and b"allow-stale" not in flags:
+            raise _STALE
+        if b"no-writes" in flags:
+            run.read_only = True
+        else:
+            if not client.is_master:
+                if server.read_only:
+                    raise _READ_ONLY_REPLICA
+                if server.write_error:
+                    raise _MISCONF
+            if run.read_only:
+                raise _READ_ONLY_COMMAND
+            if not client.is_master and server.too_few_replicas():
+                raise NO_REPLICAS
+
+    def execute(self, run: Run, function: Any, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        """Run compiled code as one unit and return the reply: bytes, int, or encoded.  Raises ReplyError."""
+        server, client = self._server, run.caller
+        propagation = server.propagation
+        if server.monitors:
+            server.feed_monitors(client, client.argv)
+        self.calls.begin(run, self.engine.table)
+        dirty = server.dirty
+        propagation.enter()
+        try:
+            outcome = self.engine.run(function, keys, args, client.resp)
+        finally:
+            self.calls.end()
+            self.watch.ended(run)
+            propagation.leave()
+            if server.dirty != dirty:
+                propagation.suppress()  # the script itself: its effects are what the replicas get
+        return reply_of(run, outcome)
+
+
+def reply_of(run: Run, outcome: Outcome) -> Any:
+    """What the client is answered."""
+    if outcome.error is None:
+        if outcome.encoded is not None:
+            return Wire(outcome.encoded)
+        value = outcome.value
+        return value if type(value) is bytes or type(value) is int else _truncated(value)
+    text = outcome.error
+    if outcome.line is not None and outcome.source is not None:
+        text += b" script: %b, on %b:%d." % (run.name, outcome.source, outcome.line)
+    error = ReplyError(text)
+    if outcome.counted:
+        return Wire(b"-%b\r\n" % error.text)
+    raise error
+
+
+def _truncated(value: Any) -> int:
+    """A Lua number as a 64-bit integer, as a C cast does it on usual machines."""
+    if value != value or not -(2.0**63) <= value < 2.0**63:
+        return -(1 << 63)
+    return int(value)
