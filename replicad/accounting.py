@@ -42,6 +42,8 @@ _PATIENCE = 256
 #: The counter of a key that is new; without it new keys would be the next to go.
 NEW_COUNTER = 5
 _MINUTES = 0xFFFF
+#: An integer of its own for each key; times of access are shared.
+_INTEGER = 32
 #: One tenth of a second is the unit of access times; so many of them are a minute.
 _TENTHS_A_MINUTE = 600
 
@@ -77,19 +79,20 @@ class Ledger:
     called.  ``accesses`` holds, shard by shard, an integer for each key that was used: see the databases.
     """
 
-    __slots__ = ("accesses", "alarm", "bytes", "ceiling", "counted", "lfu", "sizes")
+    __slots__ = ("accesses", "alarm", "bytes", "ceiling", "counted", "lfu", "record_size", "sizes")
 
     def __init__(self, alarm: Callable[[], None], lfu: LfuTuning) -> None:
         self.alarm = alarm
         self.lfu = lfu
         self.ceiling = 1 << 62
         self.accesses: list[dict[bytes, int]] = []
+        self.record_size = 0  #: the bytes of one record besides its place in ``accesses``
         self.restart()
 
     def restart(self) -> None:
         """Nothing is counted: ``count`` begins with the first shard."""
         self.bytes = self.counted = 0
-        #: By key, what a collection was counted with: its size, or of a large one [size, elements, container, changes to go].
+        #: By key, what a collection was counted with: its size, or of a large one [size, elements, container, changes left].
         self.sizes: list[dict[bytes, Any]] = [{} for _ in range(LANES)]
 
     @property
@@ -155,9 +158,10 @@ class Ledger:
             self.bytes += total
             self.counted = place + 1
 
-    def record_accesses(self, wanted: bool) -> None:
-        """Begin to record accesses, anew, or end it."""
-        self.accesses = [{} for _ in range(SHARDS)] if wanted else []
+    def record_accesses(self, kind: type[Database]) -> None:
+        """Begin to record, anew, what databases of this class record; nothing for ``AccountedDatabase``."""
+        self.accesses = [] if kind is AccountedDatabase else [{} for _ in range(SHARDS)]
+        self.record_size = _INTEGER if kind is FrequencyDatabase else 0
 
     def exchange(self, other: Ledger) -> None:
         """SWAPDB."""
@@ -253,7 +257,7 @@ class AccountedDatabase(Database):
         self.trash.throw(ledger.sizes)
         if ledger.accesses:
             self.trash.throw(ledger.accesses)
-            ledger.record_accesses(True)
+            ledger.record_accesses(type(self))
         ledger.restart()
         ledger.counted = SHARDS
         return count
@@ -271,7 +275,7 @@ class AccountedDatabase(Database):
             self.ledger.restart()
             if self.ledger.accesses:
                 self.trash.throw(self.ledger.accesses)
-                self.ledger.record_accesses(True)
+                self.ledger.record_accesses(type(self))
 
 
 class RecencyDatabase(AccountedDatabase):

@@ -120,7 +120,7 @@ class Eviction:
                 db.ledger = Ledger(self.alarm, self.lfu)
             else:
                 db.ledger.restart()
-            db.ledger.record_accesses(kind is not AccountedDatabase)
+            db.ledger.record_accesses(kind)
             db.__class__ = kind
         self._count_slice()
 

@@ -49,6 +49,8 @@ def tables(databases: Sequence[Database]) -> int:
         total += main_table(db) - _EMPTY * SHARDS
         if ledger is not None:
             total += sum(map(getsizeof, ledger.accesses)) + _REMEMBERED * sum(map(len, ledger.sizes))
+            if ledger.record_size:
+                total += ledger.record_size * sum(map(len, ledger.accesses))
     return total
 
 
