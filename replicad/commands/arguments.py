@@ -19,6 +19,8 @@ from replicad.errors import (
     err,
 )
 
+_NUMKEYS = err("numkeys should be greater than 0")
+_COUNT = err("count should be greater than 0")
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 _FLOAT = re.compile(
     rb"([+-]?)(?:0x(?=\.?[0-9a-f])([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]+))?"
@@ -231,3 +233,39 @@ def pairs_after(argv: list[bytes], start: int) -> None:
     """Raise the syntax error when the arguments from ``start`` on are not pairs."""
     if (len(argv) - start) % 2:
         raise SYNTAX
+
+
+def numbered_keys(argv: list[bytes], at: int) -> list[int]:
+    """The positions of the keys behind a number of keys at ``argv[at]``; [] when the number does not fit."""
+    if at >= len(argv):
+        return []
+    try:
+        numkeys = integer(argv[at])
+    except ReplyError as error:
+        error.release()
+        return []
+    return list(range(at + 1, at + 1 + numkeys)) if 0 < numkeys < len(argv) - at else []
+
+
+def pop_arguments(argv: list[bytes], at: int, low: bytes, high: bytes) -> tuple[list[bytes], bool, int]:
+    """LMPOP's and ZMPOP's ``numkeys key [key ...] <LOW | HIGH> [COUNT count]``, which begins at ``argv[at]``.
+
+    ``low`` and ``high`` are the two words for the ends, in upper case.  Returns (keys, whether it is the low end, count).
+    """
+    numkeys = integer(argv[at], _NUMKEYS)
+    if numkeys < 1:
+        raise _NUMKEYS
+    where = at + 1 + numkeys
+    if where >= len(argv):
+        raise SYNTAX
+    word = argv[where].upper()
+    if word not in (low, high):
+        raise SYNTAX
+    count = 0
+    for i in range(where + 1, len(argv), 2):
+        if count or argv[i].upper() != b"COUNT" or i + 1 == len(argv):
+            raise SYNTAX
+        count = integer(argv[i + 1], _COUNT)
+        if count < 1:
+            raise _COUNT
+    return argv[at + 1 : where], word == low, count or 1

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, long_double_sum
 from replicad.commands.hash_expiry import propagate_deadlines
-from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many
+from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many, sample_arguments
 from replicad.commands.scanning import scan_collection, scan_cursor
-from replicad.errors import NAN_RESULT, NOT_FLOAT, OUT_OF_RANGE, OVERFLOW, SYNTAX, ReplyError, err, wrong_arity
+from replicad.errors import NAN_RESULT, NOT_FLOAT, OVERFLOW, ReplyError, err, wrong_arity
 from replicad.expiring_hash import ExpiringHash
 from replicad.notifications import HASH
 from replicad.resp import OK
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _NOT_INTEGER = err("hash value is not an integer")
 _NOT_FLOAT = err("hash value is not a float")
 _INFINITE = err("value is NaN or Infinity")
-_COUNT_RANGE = err(f"value is out of range, value must between {-INT64_MAX} and {INT64_MAX}")
 
 
 # -- writing
@@ -294,15 +293,7 @@ def hrandfield(client: Client, argv: list[bytes]) -> Any:
     if len(argv) == 2:
         value = db.read(argv[1], dict)
         return None if value is None else pick(value, now_ms, db.trash)
-    count = integer(argv[2])
-    if count == INT64_MIN:
-        raise _COUNT_RANGE
-    with_values = len(argv) > 3
-    if with_values:
-        if len(argv) > 4 or argv[3].upper() != b"WITHVALUES":
-            raise SYNTAX
-        if abs(count) > INT64_MAX // 2:
-            raise OUT_OF_RANGE
+    count, with_values = sample_arguments(argv, b"WITHVALUES")
     value = db.read(argv[1], dict)
     if value is None or not count:
         return ()

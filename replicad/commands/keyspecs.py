@@ -29,7 +29,9 @@ _KEYS = {
         "expire expireat geoadd hmset hset lset persist pexpire pexpireat setrange xack xadd xclaim xsetid zadd "
         "hexpire hexpireat hpersist hpexpire hpexpireat hsetex"
     ),
-    "RW access update @1": "decr decrby getex getset hgetex hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby",
+    "RW access update @1": (
+        "decr decrby getex getset hgetex hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby"
+    ),
     "RW delete @1": (
         "hdel lrem ltrim srem xautoclaim xdel xtrim zrem zremrangebylex zremrangebyrank zremrangebyscore"
     ),

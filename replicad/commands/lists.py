@@ -1,7 +1,7 @@
 """Lists: LPUSH to RPOPLPUSH, all that never wait.
 
 Owns: the list commands without blocking, and the pieces that ``lists_blocking`` shares (``pop_many``, ``move``, the
-readers of LEFT and RIGHT and of LMPOP's arguments).  A list is a ``collections.deque``: both ends are constant, the middle
+reader of LEFT and RIGHT).  A list is a ``collections.deque``: both ends are constant, the middle
 is reached from the nearer end 64 elements at a time.
 """
 
@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import INT64_MIN, integer
+from replicad.commands.arguments import INT64_MIN, integer, numbered_keys, pop_arguments
 from replicad.errors import INDEX_OUT_OF_RANGE, MUST_BE_POSITIVE, NO_SUCH_KEY, SYNTAX, ReplyError, err, wrong_arity
 from replicad.keyspace import LARGE
 from replicad.notifications import LIST, report
@@ -29,8 +29,6 @@ List = deque[bytes]
 #: in the time in which two or three elements are skipped.
 FAR = 4096
 
-_NUMKEYS = err("numkeys should be greater than 0")
-_COUNT = err("count should be greater than 0")
 _RANK_ZERO = err(
     "RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the "
     "end of the list"
@@ -219,39 +217,6 @@ def side(word: bytes) -> bool:
     raise SYNTAX
 
 
-def pop_arguments(argv: list[bytes], first: int) -> tuple[list[bytes], bool, int]:
-    """Read ``numkeys key [key ...] <LEFT | RIGHT> [COUNT count]`` from ``argv[first]`` on: (keys, left, count)."""
-    numkeys = integer(argv[first], _NUMKEYS)
-    if numkeys <= 0:
-        raise _NUMKEYS
-    where = first + 1 + numkeys
-    if where >= len(argv):
-        raise SYNTAX
-    left = side(argv[where])
-    count = 0
-    position = where + 1
-    while position < len(argv):
-        if count or argv[position].upper() != b"COUNT" or position + 1 >= len(argv):
-            raise SYNTAX
-        count = integer(argv[position + 1], _COUNT)
-        if count <= 0:
-            raise _COUNT
-        position += 2
-    return argv[first + 1 : where], left, count or 1
-
-
-def numbered_keys(argv: list[bytes], at: int) -> list[int]:
-    """The positions of the keys behind a number of keys at ``argv[at]``; [] when the number does not fit."""
-    if at >= len(argv):
-        return []
-    try:
-        numkeys = integer(argv[at])
-    except ReplyError as error:
-        error.release()
-        return []
-    return list(range(at + 1, at + 1 + numkeys)) if 0 < numkeys < len(argv) - at else []
-
-
 def pop_first(client: Client, keys: list[bytes], left: bool, count: int) -> Any:
     """Pop from the first of ``keys`` that holds a list: [key, elements], or None when there is none."""
     db = client.db
@@ -277,7 +242,7 @@ def lmpop(client: Client, argv: list[bytes]) -> Any:
 
     LMPOP numkeys key [key ...] (LEFT | RIGHT) [COUNT count]
     """
-    keys, left, count = pop_arguments(argv, 1)
+    keys, left, count = pop_arguments(argv, 1, b"LEFT", b"RIGHT")
     return pop_first(client, keys, left, count) or NULL_ARRAY
 
 

@@ -12,8 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import timeout_ms
-from replicad.commands.lists import List, move, numbered_keys, pop_arguments, pop_first, pop_many, side
+from replicad.commands.arguments import numbered_keys, pop_arguments, timeout_ms
+from replicad.commands.lists import List, move, pop_first, pop_many, side
 from replicad.notifications import LIST
 from replicad.resp import BLOCKED
 
@@ -125,7 +125,7 @@ def blmpop(client: Client, argv: list[bytes]) -> Any:
 
     BLMPOP timeout numkeys key [key ...] (LEFT | RIGHT) [COUNT count]
     """
-    keys, left, count = pop_arguments(argv, 2)
+    keys, left, count = pop_arguments(argv, 2, b"LEFT", b"RIGHT")
     timeout = timeout_ms(argv[1], client.server.clock.now_ms)
     found = pop_first(client, keys, left, count)
     if found is not None:

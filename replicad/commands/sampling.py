@@ -1,8 +1,8 @@
 """Random members of sets and hashes, without a copy for each question.
 
-Owns: ``pick``, ``pick_many`` and ``take`` for SPOP, SRANDMEMBER and HRANDFIELD, and the index that makes them cheap on
-large collections.  Does not own replies or propagation.  Called by ``sets`` and ``hashes``; the server's clock calls
-``sweep``.
+Owns: ``pick``, ``pick_many`` and ``take`` for SPOP, SRANDMEMBER and HRANDFIELD, the index that makes them cheap on large
+collections, and the arguments of these commands.  Does not own replies or propagation.  Called by ``sets``, ``hashes`` and
+``zsets`` (a sorted set finds its n-th member itself); the server's clock calls ``sweep``.
 
 A Python set or dict cannot be asked for its n-th member: walking there costs 10 ms in a set of a million.  Up to
 ``SMALL`` members the walk is cheap (a few microseconds) and exact.  A larger collection gets an index when the first random
@@ -26,7 +26,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from replicad.errors import OUT_OF_RANGE
+from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer
+from replicad.errors import OUT_OF_RANGE, SYNTAX, err
 from replicad.keyspace import LARGE, Trash
 
 #: Up to this many members a collection is walked, above it gets an index.
@@ -37,6 +38,8 @@ MOST_INDEXED = 8_000_000
 MOST_REPEATED = 1_000_000
 #: An index that nobody asked for so long is dropped.
 REST_MS = 30_000
+
+_COUNT_RANGE = err(f"value is out of range, value must between {-INT64_MAX} and {INT64_MAX}")
 
 Collection = set[bytes] | dict[bytes, bytes]
 
@@ -86,6 +89,24 @@ class Index:
 
 #: The indexes by ``id`` of their collection, which they keep alive; the one used last stands last.
 indexes: dict[int, Index] = {}
+
+
+def sample_arguments(argv: list[bytes], more: bytes | None = None) -> tuple[int, bool]:
+    """``count [MORE]`` of SRANDMEMBER, HRANDFIELD and ZRANDMEMBER, from ``argv[2]`` on, as (count, whether MORE is given).
+
+    A negative count allows repetitions.  ``more`` is the word, in upper case, that asks for values or scores too.
+    """
+    if more is None and len(argv) > 3:
+        raise SYNTAX
+    count = integer(argv[2])
+    if count == INT64_MIN:
+        raise _COUNT_RANGE
+    if len(argv) > 3:
+        if len(argv) > 4 or argv[3].upper() != more:
+            raise SYNTAX
+        if abs(count) > INT64_MAX // 2:
+            raise OUT_OF_RANGE
+    return count, len(argv) > 3
 
 
 def joined(collection: Collection, members: Iterable[bytes]) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, is_integer
-from replicad.commands.lists import numbered_keys
-from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many, take
+from replicad.commands.arguments import integer, is_integer, numbered_keys
+from replicad.commands.sampling import indexes, joined, left, pick, pick_again, pick_many, sample_arguments, take
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import MUST_BE_POSITIVE, SYNTAX, err
 from replicad.notifications import SET, report
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 Members = set[bytes]
 
-_COUNT_RANGE = err(f"value is out of range, value must between {-INT64_MAX} and {INT64_MAX}")
 _NUMKEYS = err("numkeys should be greater than 0")
 _TOO_MANY_KEYS = err("Number of keys can't be greater than number of args")
 _LIMIT = err("LIMIT can't be negative")
@@ -252,11 +250,7 @@ def srandmember(client: Client, argv: list[bytes]) -> Any:
     if len(argv) == 2:
         value = db.read(argv[1], set)
         return None if value is None else pick(value, now_ms, db.trash)
-    if len(argv) > 3:
-        raise SYNTAX
-    count = integer(argv[2])
-    if count == INT64_MIN:
-        raise _COUNT_RANGE
+    count, _ = sample_arguments(argv)
     value = db.read(argv[1], set)
     if value is None or not count:
         return ()

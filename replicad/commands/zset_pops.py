@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import integer, timeout_ms
-from replicad.commands.lists import numbered_keys
+from replicad.commands.arguments import integer, numbered_keys, pop_arguments, timeout_ms
 from replicad.commands.zsets import Pairs, pairs_reply, score_reply
-from replicad.errors import MUST_BE_POSITIVE, SYNTAX, err
+from replicad.errors import MUST_BE_POSITIVE, SYNTAX
 from replicad.notifications import ZSET
 from replicad.resp import BLOCKED, NULL_ARRAY
 from replicad.values import SortedSet
@@ -22,8 +21,6 @@ from replicad.values import SortedSet
 if TYPE_CHECKING:
     from replicad.session import Client
 
-_NUMKEYS = err("numkeys should be greater than 0")
-_COUNT = err("count should be greater than 0")
 
 
 def _pop(client: Client, key: bytes, value: SortedSet, lowest: bool, count: int) -> Pairs:
@@ -80,27 +77,6 @@ def _pop_counted(client: Client, key: bytes, value: SortedSet, lowest: bool, cou
     return [key, [[member, score_reply(client, score)] for member, score in taken]]
 
 
-def _options(argv: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
-    """The keys, whether the lowest are meant, and the count of ZMPOP, whose number of keys stands at ``argv[at]``."""
-    numkeys = integer(argv[at], _NUMKEYS)
-    if numkeys < 1:
-        raise _NUMKEYS
-    where = at + numkeys + 1
-    if where >= len(argv):
-        raise SYNTAX
-    word = argv[where].upper()
-    if word not in (b"MIN", b"MAX"):
-        raise SYNTAX
-    count = 0
-    for i in range(where + 1, len(argv), 2):
-        if argv[i].upper() != b"COUNT" or i + 1 == len(argv) or count:
-            raise SYNTAX
-        count = integer(argv[i + 1], _COUNT)
-        if count < 1:
-            raise _COUNT
-    return argv[at + 1 : where], word == b"MIN", count or 1
-
-
 def _pop_first(client: Client, keys: list[bytes], lowest: bool, count: int) -> Any:
     """Pop from the first of ``keys`` that holds a sorted set; None when there is none."""
     for key in keys:
@@ -123,7 +99,7 @@ def zmpop(client: Client, argv: list[bytes]) -> Any:
 
     ZMPOP numkeys key [key ...] <MIN | MAX> [COUNT count]
     """
-    keys, lowest, count = _options(argv, 1)
+    keys, lowest, count = pop_arguments(argv, 1, b"MIN", b"MAX")
     found = _pop_first(client, keys, lowest, count)
     return NULL_ARRAY if found is None else found
 
@@ -141,7 +117,7 @@ def bzmpop(client: Client, argv: list[bytes]) -> Any:
 
     BZMPOP timeout numkeys key [key ...] <MIN | MAX> [COUNT count]
     """
-    keys, lowest, count = _options(argv, 2)
+    keys, lowest, count = pop_arguments(argv, 2, b"MIN", b"MAX")
     timeout = timeout_ms(argv[1], client.server.clock.now_ms)
     found = _pop_first(client, keys, lowest, count)
     if found is not None:

@@ -12,8 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import integer, number
-from replicad.commands.lists import numbered_keys
+from replicad.commands.arguments import integer, number, numbered_keys
 from replicad.commands.zsets import pairs_reply
 from replicad.errors import SYNTAX, WRONG_TYPE, err
 from replicad.notifications import ZSET

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import TABLE, command
-from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer, number
-from replicad.commands.sampling import MOST_REPEATED
+from replicad.commands.arguments import number
+from replicad.commands.sampling import MOST_REPEATED, sample_arguments
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import OUT_OF_RANGE, SYNTAX, err, wrong_arity
 from replicad.notifications import ZSET
@@ -31,7 +31,6 @@ _XX_NX = err("XX and NX options at the same time are not compatible")
 _GT_LT_NX = err("GT, LT, and/or NX options at the same time are not compatible")
 _ONE_INCR = err("INCR option supports a single increment-element pair")
 _NAN = err("resulting score is not a number (NaN)")
-_COUNT_RANGE = err(f"value is out of range, value must between {-INT64_MAX} and {INT64_MAX}")
 
 
 def score_reply(client: Client, score: float) -> Any:
@@ -301,15 +300,7 @@ def zrandmember(client: Client, argv: list[bytes]) -> Any:
     if len(argv) == 2:
         value = db.read(argv[1], SortedSet)
         return None if value is None else _at(value)(random.randrange(len(value)))[0]
-    count = integer(argv[2])
-    if count == INT64_MIN:
-        raise _COUNT_RANGE
-    with_scores = len(argv) > 3
-    if with_scores:
-        if len(argv) > 4 or argv[3].upper() != b"WITHSCORES":
-            raise SYNTAX
-        if abs(count) > INT64_MAX // 2:
-            raise OUT_OF_RANGE
+    count, with_scores = sample_arguments(argv, b"WITHSCORES")
     value = db.read(argv[1], SortedSet)
     if value is None or not count:
         return ()
