@@ -1,7 +1,7 @@
 """maxmemory: when the memory in use is too much, and which keys go then.
 
 Owns: the limit, the sum of the databases' accounts, the eight policies, access times and frequencies for OBJECT, the
-deletion of a victim.  Does not own the account of a database (``accounting``) nor the order of checks before a command
+deletion of a victim.  Does not own the account of a database (``ledger``) nor the order of checks before a command
 (``dispatch.gate``).  The gate calls ``make_room``; the server's clock calls ``tick``.
 
 While maxmemory is 0 nothing here runs and the databases keep no account.  When it is set, each change of a key updates its
@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from math import inf, pow
 from typing import TYPE_CHECKING, Any
 
-from replicad.accounting import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase, keys_among
 from replicad.command import DENY_OOM
 from replicad.keyspace import SHARD_BITS, SHARD_MASK, SHARDS, Database
+from replicad.ledger import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase, keys_among
 from replicad.memory import DEADLINE
 from replicad.notifications import EVICTED
 from replicad.usage import buffered, resident_memory, startup_memory, tables

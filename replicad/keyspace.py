@@ -254,7 +254,7 @@ class Database:
         self.field_deadlines: Deadlines | None = None
         self.expire: Callable[[Database, bytes], None] | None = None
         self.fields_expired: Callable[[Database, bytes, list[bytes]], None] | None = None
-        self.ledger: Any = None  #: the account of sizes and accesses, for the classes of ``accounting``
+        self.ledger: Any = None  #: the account of sizes and accesses, for the classes of ``ledger``
         #: While the master's stream is applied expired keys are seen as present.
         self.see_expired = False
         self.observed = False

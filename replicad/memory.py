@@ -1,6 +1,6 @@
 """How many bytes a value takes in this process: an estimate, from the sizes that CPython's objects really have.
 
-Owns: ``value_size`` and what it is made of.  Does not own who adds the sizes up (``accounting``), nor what INFO and MEMORY
+Owns: ``value_size`` and what it is made of.  Does not own who adds the sizes up (``ledger``), nor what INFO and MEMORY
 say.  Called for MEMORY USAGE, and by the account that maxmemory needs.
 
 An object costs what ``sys.getsizeof`` says, rounded up to 16 bytes: both pymalloc and glibc hand out memory in such steps.

@@ -1,6 +1,6 @@
 """Where the memory goes: the figures of INFO memory, MEMORY STATS and MEMORY DOCTOR.
 
-Owns: ``Usage`` and how it is measured.  Does not own the account that maxmemory needs (``accounting``, ``eviction``).
+Owns: ``Usage`` and how it is measured.  Does not own the account that maxmemory needs (``ledger``, ``eviction``).
 """
 
 from __future__ import annotations

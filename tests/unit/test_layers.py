@@ -22,7 +22,7 @@ LAYERS = [
     ["resp", "consumer_group", "stream_value", "values", "glob", "histogram", "log", "directive*", "geohash",
      "hll", "notifications", "persistence", "persistence.interfaces", "replication", "scripting",
      "scripting.lua_libraries", "scripting.bytecode", "scripting.engine"],
-    ["expiring_hash", "memory", "accounting", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut",
+    ["expiring_hash", "memory", "ledger", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config", "keyspace", "cut",
      "replication.history"],
     ["replication.stream", "persistence.loader"],
     ["command", "session", "propagation", "pubsub", "blocking", "observe", "tracking", "usage",
