@@ -14,9 +14,8 @@ and this is why.
   script stops it here, too; nesting ends at the limits of the C libraries, long before any stack; no Python exception can
   pass through Lua and no Python object can be reached.
 
-Errors name the line of the script that called, as those of C functions do.  A Lua function cannot know that line when it
-was the last thing its caller did (``return cjson.encode(x)`` is a tail call, and the caller's frame is gone); ``bytecode``
-makes scripts in which that does not happen.
+Errors name the line of the script that called, as those of C functions do (see ``bytecode``).  Not when a script calls a
+library function that it keeps in a variable as the last thing of a function: that stays a tail call, and the line is lost.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 -- up to the function that was exported. The name in "bad argument #1 to 'encode'" is the one at the place of the call
 -- (a local's, a field's), which only `debug.getinfo` knows; scripts themselves never see `debug`.
 
-local getinfo, error, type, tonumber, tostring = debug.getinfo, error, type, tonumber, tostring
+local getinfo, error, next, type, tonumber, tostring = debug.getinfo, error, next, type, tonumber, tostring
 local floor, format = math.floor, string.format
 
 local shared = {}
@@ -14,7 +14,7 @@ local shared = {}
 local exported = setmetatable({}, { __mode = "k" })
 
 function shared.export(library)
-  for _, value in pairs(library) do
+  for _, value in next, library do
     if type(value) == "function" then exported[value] = true end
   end
   return library

@@ -155,6 +155,7 @@ local function safe_getmetatable(...)
   if select("#", ...) == 0 then error("bad argument #1 to 'getmetatable' (value expected)", 2) end
   local value = ...
   if type(value) == "string" then return shown_string_metatable end
+  if type(value) == "userdata" then return nil end  -- cjson.null, which is a light one in Redis
   if type(value) == "table" and contents[value] then return shown[value] end
   return getmetatable(value)
 end
