@@ -70,7 +70,7 @@ class ClientConnection(Protocol):
             transport.loseConnection()
             self._lost = True
             return
-        self.reader.restricted = not self.client.authenticated
+        self.reader.restricted = self.client.must_log_in
         self._fd = self.server.readiness.watch(transport, self.dataReceived)
 
     def dataReceived(self, data: bytes) -> None:
@@ -121,7 +121,7 @@ class ClientConnection(Protocol):
         """A client that has not authenticated is read command by command, because AUTH changes its limits."""
         reader, client = self.reader, self.client
         while True:
-            reader.restricted = not client.authenticated
+            reader.restricted = client.must_log_in
             try:
                 commands = reader.more()
             except ProtocolError as error:
@@ -272,6 +272,20 @@ class ClientConnection(Protocol):
         if (self.client.queue or self.client.closing or self._broken is not None) and not self._resuming:
             self._resuming = True
             self.server.call_later(0, self._go_on)
+
+    def stop_reading(self) -> None:
+        if self._fd >= 0:
+            self.server.readiness.forget(self._fd)
+        elif not self._lost:
+            self.transport.pauseProducing()
+
+    def go_on_reading(self) -> None:
+        if self._lost:
+            return
+        if self._fd >= 0:
+            self._fd = self.server.readiness.watch(self.transport, self.dataReceived)
+        else:
+            self.transport.resumeProducing()
 
     def _go_on(self) -> None:
         self._resuming = False

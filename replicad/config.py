@@ -5,7 +5,8 @@ directives there are and their types (``directives``), the command line (``tap``
 Called by ``tap``, the server, the CONFIG command, and by everything that reads a setting.
 
 A start reads the file, the lines of each ``include`` in its place, then the options of the command line as if they
-stood at the end.  The last value wins; ``save``, ``client-output-buffer-limit`` and ``rename-command`` accumulate.
+stood at the end.  The last value wins; ``save``, ``client-output-buffer-limit`` and ``rename-command`` accumulate; so do
+the lines of ``user``, which are only kept here: ``accounts`` knows what they mean.
 
 One rule differs from Redis: a conf file without a ``save`` line means no save points, because commenting the lines out
 is how operators switch the saving off.  With no conf file at all Redis's default save points hold.
@@ -145,6 +146,9 @@ class Settings(Mapping[str, Any]):
         self._values: dict[str, Any] = {name: directive.default for name, directive in DIRECTIVES.items()}
         self._values["dir"] = self.base
         self._callbacks: dict[str, list[Callback]] = {}
+        self.user_lines: list[Line] = []  #: the lines ``user``, each with another name
+        #: Given the user lines of a file: those CONFIG REWRITE has to write, or None when they are right as they are.
+        self.user_writer: Callable[[Sequence[Line]], list[bytes] | None] = lambda lines: None
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -188,6 +192,14 @@ class Settings(Mapping[str, Any]):
 
     def _apply_line(self, line: Line) -> None:
         directive = find(line.name)
+        if line.name == "user" and line.args:
+            if any(line.args[0] == other.args[0] for other in self.user_lines):
+                raise ConfigError(
+                    f"Error in user declaration '{text(line.args[0])}': Duplicate user found. A user can only be defined "
+                    "once in config files"
+                )
+            self.user_lines.append(line)
+            return
         if line.name in REFUSED:
             raise ConfigError(REFUSED[line.name])
         if directive is None:
@@ -317,8 +329,10 @@ class Settings(Mapping[str, Any]):
 
     # CONFIG REWRITE
 
-    def rewrite(self) -> None:
+    def rewrite(self, everything: bool = False) -> None:
         """CONFIG REWRITE: replace the conf file in one step by one that means the current values.
+
+        With ``everything`` it names also the directives at their defaults.
 
         Raises ConfigError when there is no file or it cannot be written; the old file is untouched then.
         """
@@ -329,7 +343,7 @@ class Settings(Mapping[str, Any]):
                 content = _read(self.path)
             except FileNotFoundError:
                 content = b""
-            _replace_file(os.path.realpath(self.path), rewritten(self, content))
+            replace_file(os.path.realpath(self.path), rewritten(self, content, everything))
         except OSError as error:
             raise ConfigError(f"Rewriting config file: {os.strerror(error.errno or errno.EIO)}") from None
 
@@ -375,7 +389,7 @@ def _lines_of(directive: Directive, value: Any, full: bool = False) -> list[byte
     return [name + b" " + kind.write(value)]
 
 
-def rewritten(settings: Settings, content: bytes) -> bytes:
+def rewritten(settings: Settings, content: bytes, everything: bool = False) -> bytes:
     """``content``, a conf file, changed so that it means ``settings``.  Pure: nothing is written.
 
     Comments, blank lines, order and include lines stay, and so does every line that already gives the right value.
@@ -384,17 +398,23 @@ def rewritten(settings: Settings, content: bytes) -> bytes:
     """
     file_means = settings.meant_by(content)
     differ = {name for name, value in settings._values.items() if file_means._values[name] != value}
-    differ.discard("rename-command")  # a start-time word: commands cannot be renamed later
+    wanted = set(DIRECTIVES) if everything else differ
+    for known in (differ, wanted):
+        known.discard("rename-command")  # a start-time word: commands cannot be renamed later
     out: list[bytes] = []
     written: set[str] = set()
     body = content.split(b"\n")
     if body[-1] == b"":
         body.pop()
+    users = _users_to_write(settings, file_means)
     for raw in body:
         parsed = _parse_leniently(raw)
         directive = find(parsed[0].name) if parsed else None
-        if directive is None or directive.name not in differ:
+        if users is not None and parsed and parsed[0].name == "user":
+            out += [users.pop(0)] if users else []
+        elif directive is None or directive.name not in differ:
             out.append(raw)
+            wanted -= {directive.name} if directive is not None else set()
         elif directive.name not in written:
             written.add(directive.name)
             full = isinstance(directive.kind, OutputLimits)
@@ -402,10 +422,10 @@ def rewritten(settings: Settings, content: bytes) -> bytes:
     added = [
         line
         for name in DIRECTIVES
-        if name in differ and name not in written
+        if name in wanted and name not in written
         for line in _lines_of(DIRECTIVES[name], settings._values[name])
     ]
-    result = _with_added(out, added)
+    result = _with_added(out, [*added, *(users or ())])
     # An included file may still say otherwise after our line: then the last word has to be at the end.
     overruled = settings.meant_by(result)
     added = [
@@ -417,13 +437,25 @@ def rewritten(settings: Settings, content: bytes) -> bytes:
     return _with_added(result.split(b"\n")[:-1], added) if added else result
 
 
+def _users_to_write(settings: Settings, file_means: Settings) -> list[bytes] | None:
+    """The ``user`` lines in the place of those in the file itself, None when all is well.
+
+    Users in an included file are left alone: a second line for them would be refused at the next start.
+    """
+    lines = settings.user_writer(file_means.user_lines)
+    if lines is None:
+        return None
+    included = {line.args[0] for line in file_means.user_lines if line.source}
+    return [line for line in lines if (split_line(line) or [b"", b""])[1] not in included]
+
+
 def _with_added(lines: list[bytes], added: list[bytes]) -> bytes:
     if added and GENERATED not in lines:
         lines = [*lines, *([b""] if lines else []), GENERATED]
     return b"".join(line + b"\n" for line in [*lines, *added])
 
 
-def _replace_file(path: str, content: bytes) -> None:
+def replace_file(path: str, content: bytes) -> None:
     """Write ``content`` beside ``path``, sync it and move it there; access rights stay.  Raises OSError."""
     temporary = f"{path}-{os.getpid()}.tmp"
     try:

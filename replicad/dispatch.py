@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from time import perf_counter_ns, time
 from typing import Any
 
+from replicad.acl import check
 from replicad.command import (
     ANY,
     DENY_OOM,
@@ -290,10 +291,12 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         for queued, _ in client.multi:
             bits |= queued.gate
     end_skip(client)
-    if not client.authenticated and "no_auth" not in flags:
+    if client.must_log_in and "no_auth" not in flags:
         raise NO_AUTH
     if client.multi is not None and "no_multi" in flags:
         raise err("Command not allowed inside a transaction")
+    if client.account is not None and client.account.restricted:
+        judge(client, cmd, argv)
     if client.replica is not None:
         return client.replica.check_command(cmd, argv) or _PASS
     if denied & DENY_OOM and server.eviction.make_room() is FULL:
@@ -316,6 +319,9 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         raise MASTER_DOWN
     if bits & denied & (NOT_LOADING | NOT_ASYNC_LOADING):
         raise LOADING
+    late = server.scripting.watch.late
+    if late is not None and "allow_busy" not in flags and not client.is_master:
+        raise server.scripting.watch.refusal
     if client.monitor and not flags.isdisjoint(_KEYSPACE):
         raise _MONITORS_ONLY_WATCH
     if server.paused(bits & (WRITE | MAY_REPLICATE) != 0) and not client.is_master:
@@ -342,6 +348,17 @@ def _leaves_no_access(client: Client, cmd: Command) -> bool:
     if name == b"exec":
         return client.tracking is None  # else its reply needs ``attend``
     return "readonly" in cmd.flags and "blocking" not in cmd.flags and name != b"touch"
+
+
+def judge(client: Client, cmd: Command, argv: Argv) -> None:
+    """Raise NOPERM, and note it in ACL LOG, when the user of ``client`` has no right to the command."""
+    if cmd.subcommands and len(argv) > 1:  # a container, so there is no such subcommand
+        raise unknown_subcommand(cmd.name.upper(), argv[1])
+    denial = check(client.account, cmd, argv)
+    if denial is not None:
+        client.argv = argv
+        client.server.acl.log.refused(client, denial)
+        raise denial.reply()
 
 
 def call(client: Client, cmd: Command, argv: Argv) -> Any:

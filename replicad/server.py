@@ -42,7 +42,7 @@ from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
 from replicad.migration import Migrations
-from replicad.notifications import NEW, Notifications, mask_of
+from replicad.notifications import Notifications, mask_of
 from replicad.observe import LatencyEvents, Monitors, OpsMeter, SlowLog
 from replicad.persistence.saver import Saver, make_backend
 from replicad.propagation import Propagation
@@ -111,6 +111,7 @@ class Server(Service):
         self.read_only = False
         self.write_error = False
         self.active_expire = True  #: DEBUG SET-ACTIVE-EXPIRE
+        self.skip_checksums = False  #: DEBUG SET-SKIP-CHECKSUM-VALIDATION
         self.slow_ns = self._slowlog_ns = 0
         self.query_buffer_limit = 0
         self.net_input = self.net_output = 0
@@ -257,9 +258,7 @@ class Server(Service):
 
     def update_observed(self, db: Database) -> None:
         """Whether changes in ``db`` are told to anybody; called when a watch, a blocked or tracking client comes or goes."""
-        observed = (
-            bool(self.watched) or bool(self.blocking.by_key) or bool(self.notifying & NEW) or self.tracking.active
-        )
+        observed = bool(self.watched or self.blocking.by_key or self.notifying or self.tracking.active)
         for each in self.databases:
             each.observed = observed
 
@@ -306,7 +305,8 @@ class Server(Service):
             deny |= WRITE
         if following and not replication.link_up and not settings["replica-serve-stale-data"]:
             deny |= NOT_STALE
-        if self.write_error or len(self.monitors) or self.pause_until_ms or replication.failover.running:
+        late = self.scripting.watch.late is not None
+        if self.write_error or len(self.monitors) or self.pause_until_ms or replication.failover.running or late:
             deny |= ANY
         if self.eviction.full:
             deny |= DENY_OOM

@@ -18,6 +18,7 @@ from replicad.command import ANY, Argv, Command
 from replicad.resp import BLOCKED, NULL_ARRAY, encode
 
 if TYPE_CHECKING:
+    from replicad.acl import User
     from replicad.blocking import Waiting
     from replicad.keyspace import Database
     from replicad.server import Server
@@ -41,6 +42,12 @@ class Connection(Protocol):
 
     def resume(self) -> None:
         """The client is no longer blocked or paused: go on with the commands that wait."""
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the peer; its command runs for long."""
+
+    def go_on_reading(self) -> None:
+        """The end of ``stop_reading``."""
 
     @property
     def queued(self) -> int:
@@ -67,6 +74,12 @@ class _Nowhere:
     def resume(self) -> None:
         pass
 
+    def stop_reading(self) -> None:
+        pass
+
+    def go_on_reading(self) -> None:
+        pass
+
 
 NOWHERE = _Nowhere()
 
@@ -76,6 +89,7 @@ class Client:
 
     __slots__ = (
         "__weakref__",
+        "account",
         "addr",
         "argv",
         "authenticated",
@@ -110,7 +124,6 @@ class Client:
         "server",
         "shard_channels",
         "tracking",
-        "user",
         "watch_broken",
         "watched",
         "write_offset",
@@ -127,7 +140,7 @@ class Client:
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""
-        self.user = b"default"
+        self.account: User | None = server.acl.default  #: whose rights count; None for our master
         self.authenticated = True
         self.deny = 0
         self.multi: list[tuple[Command, Argv]] | None = None  #: the queue of a transaction
@@ -175,8 +188,10 @@ class Client:
 
     def update_gate(self) -> None:
         """Recompute ``deny`` from the states that need a closer look at each command."""
+        account = self.account
         special = (
-            not self.authenticated
+            (account is not None and account.restricted)
+            or self.must_log_in
             or self.multi is not None
             or self.reply_mode != "on"
             or self.replica is not None
@@ -186,6 +201,16 @@ class Client:
             or self.no_touch
         )
         self.deny = ANY if special else 0
+
+    @property
+    def user(self) -> bytes:
+        """The name of the user."""
+        return b"(superuser)" if self.account is None else self.account.name
+
+    @property
+    def must_log_in(self) -> bool:
+        """Whether the client has to authenticate first; not so once the user default needs no password any more."""
+        return not self.authenticated and self.server.acl.must_log_in
 
     @property
     def subscriptions(self) -> int:

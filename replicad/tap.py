@@ -98,7 +98,7 @@ def _is_option(word: str) -> bool:
     if word in ("-c", "-h", "--help", "--version") or word.startswith("--config"):
         return True
     name = word[2:].partition("=")[0].lower()
-    return word.startswith("--") and (find(name) is not None or name in REFUSED or name == "include")
+    return word.startswith("--") and (find(name) is not None or name in REFUSED or name in ("include", "user"))
 
 
 def _set_file(result: Arguments, path: str) -> None:

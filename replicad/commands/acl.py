@@ -1,25 +1,30 @@
-"""ACL for a server with one user.
+"""The ACL command: users, their rights, what was refused.
 
-Owns: the ACL subcommands that clients ask at their start.  There is the user ``default``, who may do everything and
-whose password is the directive requirepass; others cannot be made.
+Owns: the arguments and the replies of the subcommands, and the closing of connections whose user is gone or which listen to
+channels they may not hear any more.  Does not own what rules mean (``replicad.acl``), nor the users and their files
+(``replicad.accounts``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
+from replicad.accounts import DEFAULT, FileError
+from replicad.acl import Denial, RuleError, Selector, Unmatched, check, has_spaces
 from replicad.command import Argv, command, lookup
 from replicad.commands.arguments import integer
+from replicad.commands.clients import kill
 from replicad.commands.help import help_of
 from replicad.commands.introspection import CATEGORIES, categories_of, every_command, ordered_set
-from replicad.errors import clean, err, unknown_subcommand
+from replicad.errors import ReplyError, c_string, clean, err, unknown_subcommand
 from replicad.resp import OK
 from replicad.session import Client
 
 _PLAIN = "noscript loading stale"
 _ADMIN = "admin noscript loading stale"
+_REDACTED = b"(redacted)"
 _BITS = err(
     "ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096"
 )
@@ -28,12 +33,19 @@ _NO_FILE = err(
     "command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users "
     "in the Redis configuration."
 )
-_ONE_USER = err("this server has one user, 'default'; its password is the directive requirepass")
+_NOT_SAVED = err("There was an error trying to save the ACLs. Please check the server logs for more information")
+_NOT_REMOVABLE = err("The 'default' user cannot be removed")
+_BAD_NAME = err("Usernames can't contain spaces or null characters")
 
 
-def _password_hash(client: Client) -> str:
-    password = client.server.settings["requirepass"]
-    return hashlib.sha256(password.encode("utf-8", "surrogateescape")).hexdigest() if password else ""
+def _wrong_count(argv: Argv) -> ReplyError:
+    return err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try ACL HELP." % c_string(argv[1])[:128]))
+
+
+def _close(client: Client, victims: Iterable[Client]) -> None:
+    """Close connections; that of ``client`` itself once it has its reply."""
+    for victim in list(victims):
+        kill(client, victim)
 
 
 @command(b"ACL", -2, group="server", since="6.0.0")
@@ -57,7 +69,7 @@ def acl_users(client: Client, argv: Argv) -> list[bytes]:
 
     ACL USERS
     """
-    return [b"default"]
+    return sorted(client.server.acl.users)
 
 
 @command(b"ACL|LIST", 2, _ADMIN, group="server", since="6.0.0")
@@ -66,8 +78,16 @@ def acl_list(client: Client, argv: Argv) -> list[bytes]:
 
     ACL LIST
     """
-    digest = _password_hash(client)
-    return [f"user default on {'#' + digest if digest else 'nopass'} ~* &* +@all".encode()]
+    users = client.server.acl.users
+    return [b"user %b %b" % (name, users[name].shown()) for name in sorted(users)]
+
+
+def _rights(selector: Selector) -> dict[bytes, Any]:
+    return {
+        b"commands": b" ".join(selector.command_words()),
+        b"keys": b" ".join(selector.key_words()),
+        b"channels": b" ".join(selector.channel_words()),
+    }
 
 
 @command(b"ACL|GETUSER", 3, _ADMIN, group="server", since="6.0.0")
@@ -76,17 +96,54 @@ def acl_getuser(client: Client, argv: Argv) -> Any:
 
     ACL GETUSER username
     """
-    if argv[2] != b"default":
+    user = client.server.acl.users.get(argv[2])
+    if user is None:
         return None
-    digest = _password_hash(client)
+    root, *others = user.selectors
     return {
-        b"flags": ordered_set([b"on"] if digest else [b"on", b"nopass"], client.resp),
-        b"passwords": [digest.encode()] if digest else [],
-        b"commands": b"+@all",
-        b"keys": b"~*",
-        b"channels": b"&*",
-        b"selectors": [],
+        b"flags": ordered_set(user.flags(), client.resp),
+        b"passwords": list(user.passwords),
+        **_rights(root),
+        b"selectors": [_rights(one) for one in others],
     }
+
+
+@command(b"ACL|SETUSER", -3, _ADMIN, group="server", since="6.0.0")
+def acl_setuser(client: Client, argv: Argv) -> Any:
+    """Makes a user, or changes one by rules: all of them or, when one is wrong, none.
+
+    ACL SETUSER username [rule [rule ...]]
+    """
+    name, *rules = argv[2:]
+    argv[2:] = [_REDACTED] * (len(argv) - 2)  # passwords are among them: for the slow log
+    if has_spaces(name):
+        raise _BAD_NAME
+    try:
+        deaf = client.server.acl.change(name, rules)
+    except Unmatched as error:
+        raise err(b"Unmatched parenthesis in acl selector starting at '%b'." % c_string(error.rule)) from None
+    except RuleError as error:
+        raise err(b"Error in ACL SETUSER modifier '%b': %b" % (c_string(error.rule), error.reason)) from None
+    _close(client, deaf)
+    return OK
+
+
+@command(b"ACL|DELUSER", -3, _ADMIN, group="server", since="6.0.0")
+def acl_deluser(client: Client, argv: Argv) -> Any:
+    """Removes users and closes their connections; the user default stays.
+
+    ACL DELUSER username [username ...]
+    """
+    names = argv[2:]
+    if DEFAULT in names:
+        raise _NOT_REMOVABLE
+    removed = 0
+    for name in names:
+        clients = client.server.acl.delete(name)
+        if clients is not None:
+            removed += 1
+            _close(client, clients)
+    return removed
 
 
 @command(b"ACL|CAT", -2, _PLAIN, group="server", since="6.0.0")
@@ -96,12 +153,12 @@ def acl_cat(client: Client, argv: Argv) -> Any:
     ACL CAT [category]
     """
     if len(argv) > 3:
-        raise err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try ACL HELP." % argv[1]))
+        raise _wrong_count(argv)
     if len(argv) == 2:
         return [name.encode() for name in CATEGORIES]
     wanted = argv[2].decode("latin-1").lower()
     if wanted not in CATEGORIES:
-        raise err(clean(b"Unknown category '%b'" % argv[2]))
+        raise err(clean(b"Unknown category '%b'" % c_string(argv[2])))
     return [cmd.name for cmd in every_command() if wanted in categories_of(cmd)]
 
 
@@ -111,6 +168,8 @@ def acl_genpass(client: Client, argv: Argv) -> bytes:
 
     ACL GENPASS [bits]
     """
+    if len(argv) > 3:
+        raise _wrong_count(argv)
     bits = integer(argv[2]) if len(argv) > 2 else 256
     if not 0 < bits <= 4096:
         raise _BITS
@@ -124,65 +183,67 @@ def acl_dryrun(client: Client, argv: Argv) -> Any:
 
     ACL DRYRUN username command [arg [arg ...]]
     """
-    if argv[2] != b"default":
-        raise err(clean(b"User '%b' not found" % argv[2]))
-    cmd = lookup(argv[3:])
-    if cmd is None:
-        raise err(clean(b"Command '%b' not found" % argv[3]))
-    if not cmd.least <= len(argv) - 3 <= cmd.most:
+    user = client.server.acl.users.get(argv[2])
+    if user is None:
+        raise err(b"User '%b' not found" % c_string(argv[2]))
+    asked = argv[3:]
+    cmd = lookup(asked)
+    if cmd is None or (cmd.subcommands and len(asked) > 1):
+        raise err(b"Command '%b' not found" % c_string(argv[3]))
+    if not cmd.least <= len(asked) <= cmd.most:
         raise err(b"wrong number of arguments for '%b' command" % cmd.name)
-    return OK
+    denial: Denial | None = check(user, cmd, asked)
+    return OK if denial is None else denial.dry_run()
 
 
 @command(b"ACL|LOG", -2, _ADMIN, group="server", since="6.0.0")
 def acl_log(client: Client, argv: Argv) -> Any:
-    """Returns refused accesses, which are not recorded here; RESET forgets them.
+    """Returns refused commands and logins, the newest first, or forgets them.
 
     ACL LOG [count | RESET]
     """
+    if len(argv) > 3:
+        raise _wrong_count(argv)
+    log = client.server.acl.log
     if len(argv) > 2 and argv[2].lower() == b"reset":
+        log.clear()
         return OK
-    if len(argv) > 2:
-        integer(argv[2])
-    return []
+    return log.shown(integer(argv[2]) if len(argv) > 2 else 10)
 
 
 @command(b"ACL|LOAD", 2, _ADMIN, group="server", since="6.0.0")
 def acl_load(client: Client, argv: Argv) -> Any:
-    """Refused: there is no file of users.
+    """Reads the users from the ACL file, all of them or, when a line is wrong, none, and closes the connections of all users
+    but default.
 
     ACL LOAD
     """
-    raise _NO_FILE
+    accounts = client.server.acl
+    if not client.server.settings["aclfile"]:
+        raise _NO_FILE
+    try:
+        strangers = accounts.load_file()
+    except FileError as error:
+        raise err(clean(error.text)) from None
+    _close(client, strangers)
+    return OK
 
 
 @command(b"ACL|SAVE", 2, _ADMIN, group="server", since="6.0.0")
 def acl_save(client: Client, argv: Argv) -> Any:
-    """Refused: there is no file of users.
+    """Writes the users to the ACL file.
 
     ACL SAVE
     """
-    raise _NO_FILE
-
-
-@command(b"ACL|SETUSER", -3, _ADMIN, group="server", since="6.0.0")
-def acl_setuser(client: Client, argv: Argv) -> Any:
-    """Refused: there is one user.
-
-    ACL SETUSER username [rule [rule ...]]
-    """
-    raise _ONE_USER
-
-
-@command(b"ACL|DELUSER", -3, _ADMIN, group="server", since="6.0.0")
-def acl_deluser(client: Client, argv: Argv) -> Any:
-    """Removes users; the user default stays.
-
-    ACL DELUSER username [username ...]
-    """
-    if b"default" in argv[2:]:
-        raise err("The 'default' user cannot be removed")
-    return 0
+    server = client.server
+    if not server.settings["aclfile"]:
+        raise _NO_FILE
+    try:
+        server.acl.save_file()
+    except OSError as error:
+        server.log.warning(f"Saving the ACL file: {error.strerror}")
+        raise _NOT_SAVED from None
+    return OK
 
 
 @command(b"ACL|HELP", 2, "loading stale", group="server", since="6.0.0")

@@ -118,7 +118,7 @@ def client_kill(client: Client, argv: Argv) -> Any:
         address = argv[2].decode("utf-8", "surrogateescape")
         for one in everybody:
             if one.addr == address:
-                _kill(client, one)
+                kill(client, one)
                 return OK
         raise err("No such client")
     skip_me = True
@@ -139,9 +139,9 @@ def client_kill(client: Client, argv: Argv) -> Any:
             name, text = option.lower().decode(), value.decode("utf-8", "surrogateescape")
             tests.append(lambda one, name=name, text=text: getattr(one, name) == text)  # type: ignore[misc]
         elif option == b"USER":
-            if value != b"default":
+            if value not in client.server.acl.users:
                 raise err(clean(b"No such user '%b'" % value))
-            tests.append(lambda one, user=value: one.user == user and one.authenticated)  # type: ignore[misc]
+            tests.append(lambda one, user=value: one.user == user)  # type: ignore[misc]
         elif option == b"SKIPME":
             if value.lower() not in (b"yes", b"no"):
                 raise SYNTAX
@@ -152,12 +152,12 @@ def client_kill(client: Client, argv: Argv) -> Any:
     for one in everybody:
         if (one is client and skip_me) or not all(test(one) for test in tests):
             continue
-        _kill(client, one)
+        kill(client, one)
         killed += 1
     return killed
 
 
-def _kill(killer: Client, victim: Client) -> None:
+def kill(killer: Client, victim: Client) -> None:
     """Close ``victim``; who kills itself gets the reply first, and unsent replies of others are not waited for."""
     if victim is killer:
         victim.close_after_reply()

@@ -5,10 +5,10 @@ Owns: PING, ECHO, AUTH, HELLO, SELECT, QUIT, RESET.  Does not own what one clien
 
 from __future__ import annotations
 
-import hmac
 from typing import Any
 
 from replicad import REDIS_VERSION
+from replicad.acl import AUTHENTICATION, REASONS
 from replicad.command import Argv, command
 from replicad.commands.arguments import integer
 from replicad.errors import DB_OUT_OF_RANGE, SYNTAX, WRONG_PASS, ReplyError, err, wrong_arity
@@ -52,14 +52,13 @@ def echo(client: Client, argv: Argv) -> bytes:
     return argv[1]
 
 
-def authenticate(client: Client, user: bytes, password: bytes) -> None:
-    """Check a user's password and note the success.  There is one user, ``default``.  Raises WRONG_PASS."""
-    wanted = client.server.settings["requirepass"]
-    if user != b"default" or (wanted and not hmac.compare_digest(password, wanted.encode("utf-8", "surrogateescape"))):
+def authenticate(client: Client, user: bytes, password: bytes, command_name: bytes) -> None:
+    """Make ``client`` the ``user`` if the password is right.  ``command_name`` is for ACL LOG.  Raises WRONG_PASS."""
+    accounts = client.server.acl
+    if not accounts.log_in(client, user, password):
+        context = b"multi" if client.in_exec else b"toplevel"
+        accounts.log.add(client, REASONS[AUTHENTICATION], context, command_name, user)
         raise WRONG_PASS
-    client.user = user
-    client.authenticated = True
-    client.update_gate()
 
 
 @command(b"AUTH", -2, "noscript loading stale fast no_auth allow_busy", group="connection")
@@ -73,10 +72,10 @@ def auth(client: Client, argv: Argv) -> Any:
     given = argv[1:]
     argv[1:] = [_REDACTED] * len(given)  # what the slow log shows
     if len(given) == 1:
-        if not client.server.settings["requirepass"]:
+        if client.server.acl.default.no_password:
             raise _NO_PASSWORD
         given.insert(0, b"default")
-    authenticate(client, given[0], given[1])
+    authenticate(client, given[0], given[1], argv[0])
     return OK
 
 
@@ -112,8 +111,8 @@ def hello(client: Client, argv: Argv) -> Any:
             else:
                 raise err(b"Syntax error in HELLO option '%b'" % argv[i])
     if credentials is not None:
-        authenticate(client, *credentials)
-    if not client.authenticated:
+        authenticate(client, *credentials, argv[0])
+    if client.must_log_in:
         raise _HELLO_NO_AUTH
     if name is not None:
         client.name = name
@@ -177,9 +176,7 @@ def reset(client: Client, argv: Argv) -> Any:
     client.name = b""
     client.reply_mode = "on"
     client.no_evict = client.no_touch = False
-    client.user = b"default"
-    client.authenticated = not server.settings["requirepass"]
-    client.update_gate()
+    server.acl.welcome(client)
     return _RESET
 
 

@@ -206,21 +206,23 @@ def uses_of(cmd: Command, argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...
     Empty also when the arguments are wrong in a way that hides the keys: the command itself will say so.
     """
     specs = specs_of(cmd.name)
-    if any(b"not_key" in spec.flags for spec in specs):
+    if len(argv) < cmd.least or any(b"not_key" in spec.flags for spec in specs):
         return []
     flags: dict[int, tuple[bytes, ...]] = {}
-    whole = bool(specs)
+    whole = bool(specs)  # whether the specifications tell everything
     for spec in specs:
         places = spec.positions(argv)
-        whole = whole and places is not None and b"incomplete" not in spec.flags
+        if spec.start is None or b"incomplete" in spec.flags:
+            whole = False
+        elif places is None:
+            return []
         for place in places or ():
             flags[place] = _actual(cmd, argv, spec.flags)
     if whole:
         return list(flags.items())
-    if cmd.find_keys is None and specs:
-        return []
     rest = specs[-1].flags if specs else (b"RO", b"access") if "readonly" in cmd.flags else (b"RW", b"access", b"update")
-    return [(place, flags.get(place, rest)) for place in cmd.key_positions(argv)]
+    found = [(place, flags.get(place, rest)) for place in cmd.key_positions(argv)]
+    return [(place, tuple(flag for flag in use if flag != b"incomplete")) for place, use in found]
 
 
 def _actual(cmd: Command, argv: list[bytes], flags: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -39,12 +39,12 @@ class Order(NamedTuple):
 
 
 def _key_positions(argv: Argv) -> list[int]:
-    if len(argv) > 3 and argv[3]:
-        return [3]
     i = 6
     while i < len(argv):
         word = argv[i].upper()
         if word == b"KEYS":
+            if argv[3]:  # one or the other: the command will say so
+                return []
             return list(range(i + 1, len(argv)))
         i += {b"AUTH": 2, b"AUTH2": 3}.get(word, 1)
     return [3] if len(argv) > 3 else []

@@ -1,6 +1,6 @@
 """The server as a whole: INFO, CONFIG, saving, stopping, and the small words that clients ask at their start.
 
-Owns: INFO, CONFIG, TIME, SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, SHUTDOWN, LOLWUT, MODULE, and the refusals of CLUSTER.
+Owns: INFO, CONFIG, TIME, SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, SHUTDOWN, LOLWUT, and the refusals of CLUSTER.
 Does not own the figures of INFO (``info``), the directives (``config``), nor how a snapshot is made
 (``persistence.saver``).
 """
@@ -239,48 +239,6 @@ def lolwut(client: Client, argv: Argv) -> Verbatim:
     if len(argv) > 2 and argv[1].upper() == b"VERSION":
         integer(argv[2])
     return Verbatim(f"Redis ver. {REDIS_VERSION} (replicad {__version__})\n".encode())
-
-
-@command(b"MODULE", -2, group="server", since="4.0.0")
-def module(client: Client, argv: Argv) -> Any:
-    """Commands about modules, of which there are none."""
-    raise unknown_subcommand(b"MODULE", argv[1])
-
-
-@command(b"MODULE|LIST", 2, "admin noscript", group="server", since="4.0.0")
-def module_list(client: Client, argv: Argv) -> list[Any]:
-    """Returns the loaded modules: an empty list.
-
-    MODULE LIST
-    """
-    return []
-
-
-@command(b"MODULE|LOAD", -3, "admin noscript no_async_loading", group="server", since="4.0.0")
-def module_load(client: Client, argv: Argv) -> Any:
-    """Refused: modules of Redis cannot be loaded.
-
-    MODULE LOAD path [arg [arg ...]]
-    """
-    raise err("Error loading the extension. Please check the server logs.")
-
-
-@command(b"MODULE|UNLOAD", 3, "admin noscript no_async_loading", group="server", since="4.0.0")
-def module_unload(client: Client, argv: Argv) -> Any:
-    """Refused: no module is loaded.
-
-    MODULE UNLOAD name
-    """
-    raise err("Error unloading module: no such module with that name")
-
-
-@command(b"MODULE|HELP", 2, "loading stale", group="server", since="5.0.0")
-def module_help(client: Client, argv: Argv) -> Any:
-    """Lists the subcommands.
-
-    MODULE HELP
-    """
-    return help_of(b"MODULE")
 
 
 @command(b"CLUSTER", -2, group="cluster", since="3.0.0")

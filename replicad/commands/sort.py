@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from replicad.command import command
+from replicad.command import command, lookup
 from replicad.commands.arguments import integer, number
 from replicad.errors import SYNTAX, WRONG_TYPE, err
 from replicad.expiring_hash import ExpiringHash
@@ -16,9 +16,12 @@ from replicad.notifications import LIST, report
 from replicad.values import SortedSet
 
 if TYPE_CHECKING:
+    from replicad.acl import User
     from replicad.keyspace import Database
     from replicad.session import Client
 
+_BY_DENIED = err("BY option of SORT denied due to insufficient ACL permissions.")
+_GET_DENIED = err("GET option of SORT denied due to insufficient ACL permissions.")
 _NOT_DOUBLE = err("One or more scores can't be converted into double")
 _LEAST_NORMAL = 2.2250738585072014e-308
 
@@ -64,7 +67,9 @@ def _score(text: bytes | None) -> float:
 
 
 class _Options:
-    def __init__(self, argv: list[bytes], may_store: bool) -> None:
+    """What follows the key.  ``reads_all``: BY and GET may name keys, which the command's arguments do not tell."""
+
+    def __init__(self, argv: list[bytes], may_store: bool, reads_all: bool = True) -> None:
         self.descending = self.alpha = False
         self.offset, self.count = 0, -1
         self.by: _Pattern | None = None
@@ -88,8 +93,12 @@ class _Options:
                 i += 1
             elif option == b"BY" and left:
                 self.by = _Pattern(argv[i + 1])
+                if self.by.varies and not reads_all:
+                    raise _BY_DENIED
                 i += 1
             elif option == b"GET" and left:
+                if not reads_all:
+                    raise _GET_DENIED
                 self.get.append(_Pattern(argv[i + 1]))
                 i += 1
             else:
@@ -138,8 +147,15 @@ def _ordered(client: Client, value: Any, options: _Options) -> list[bytes]:
     return elements[first:last]
 
 
+def _reads_all(account: User, argv: list[bytes]) -> bool:
+    """Whether the user may read every key with this command."""
+    cmd = lookup(argv)
+    return cmd is not None and account.may_read_all_keys(cmd, argv)
+
+
 def _sort(client: Client, argv: list[bytes], may_store: bool) -> Any:
-    options = _Options(argv, may_store)
+    account = client.account
+    options = _Options(argv, may_store, account is None or not account.restricted or _reads_all(account, argv))
     db = client.db
     value = db.get(argv[1])
     if value is not None and type(value) not in (deque, set, SortedSet):

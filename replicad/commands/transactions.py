@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from replicad.acl import check
 from replicad.command import command
 from replicad.errors import EXEC_ABORT, err
 from replicad.resp import NO_REPLY, NULL_ARRAY, OK, Replies, Wire, encode
@@ -79,7 +80,14 @@ def exec_(client: Client, argv: list[bytes]) -> Any:
     client.in_exec = True
     try:
         for cmd, queued_argv in queued:
-            reply = server.call(client, cmd, queued_argv)
+            account = client.account  # each time: the transaction itself may change users
+            denial = check(account, cmd, queued_argv) if account is not None and account.restricted else None
+            if denial is None:
+                reply = server.call(client, cmd, queued_argv)
+            else:
+                server.acl.log.refused(client, denial)
+                reply = denial.in_exec()
+                server.count_error(reply.text)
             if reply is not NO_REPLY and not client.closing:
                 encoded = encode(reply, client.resp)
                 replies.append(encoded)

@@ -314,6 +314,20 @@ class Upstream:
             self._paused = True
             connection.transport.pauseProducing()  # type: ignore[union-attr]
 
+    def stop_reading(self) -> None:
+        """A script runs for long: what the master sends comes after it."""
+        connection = self._connection
+        if connection is not None and connection.transport is not None and not self._paused:
+            connection.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def go_on_reading(self) -> None:
+        """The end of ``stop_reading``; the silence was ours and does not count against the master."""
+        if self._link is not None:
+            self._act(self._link.received(b""))
+        connection = self._connection
+        if connection is not None and connection.transport is not None and not self._paused:
+            connection.transport.resumeProducing()  # type: ignore[attr-defined]
+
     def _lost(self, connection: _MasterConnection, reason: Failure) -> None:
         if connection is not self._connection or self._link is None:
             return

@@ -131,9 +131,11 @@ class Calls:
         bits, denied = cmd.gate, self._server.deny
         if bits & denied & NOT_STALE:
             return STALE
-        denial = self._denied(cmd, argv)
+        accounts = self._server.acl
+        denial = accounts.check(self.client, cmd, argv)
         if denial is not None:
-            return denial
+            accounts.log.refused(run.caller, denial, b"lua")
+            return b"ERR " + denial.in_script()
         if bits & WRITE:
             if run.read_only:
                 return ONLY_READS
@@ -157,10 +159,6 @@ class Calls:
             return OUT_OF_MEMORY
         return None
 
-    def _denied(self, cmd: Command, argv: Argv) -> bytes | None:
-        """What the rights of the user who runs the script have against a command, as an error text; None when nothing."""
-        return None
-
     def _unreplicated(self, cmd: Any, argv: Argv) -> Any:
         """Run a command after redis.set_repl took the replicas out."""
         propagation = self._server.propagation
@@ -179,7 +177,7 @@ class Calls:
             cmd = lookup(argv)  # type: ignore[arg-type]
             if cmd is None or (cmd.subcommands and len(argv) > 1):
                 return None, BAD_CHECK
-            return self._denied(cmd, argv) is None  # type: ignore[arg-type]
+            return self._server.acl.check(self.client, cmd, argv) is None  # type: ignore[arg-type]
         except Exception as error:
             self._server.defect(self.client, [b"redis.acl_check_cmd"], error)
             return None, _DEFECT

@@ -102,8 +102,6 @@ class Syntax(ConfCase):
             ("tls-port 6390", "TLS"),
             ("tls-replication yes", "TLS"),
             ("loadmodule /x.so", "modules"),
-            ("user alice on", "ACL"),
-            ("aclfile users.acl", "ACL"),
         ):
             self.assertIn(word, self.refused(line + "\n").reason)
         harmless = self.loaded(
