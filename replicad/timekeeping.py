@@ -33,6 +33,7 @@ class Timekeeper:
         self._loop = task.LoopingCall(self.tick)
         self._loop.clock = server.reactor
         self._ticks = 0
+        self.paused = False  #: DEBUG PAUSE-CRON: nothing but the clock goes on
         self._expiring = False
         self._reclaiming = False
 
@@ -57,6 +58,8 @@ class Timekeeper:
         server.clock.now_ms = int(time.time() * 1000)
         server.clock.tenths = server.clock.now_ms // 100
         self._ticks += 1
+        if self.paused:
+            return
         if not self._expiring:
             self._expire_slice()
         if not self._reclaiming:  # else a slice is due already; each tick would begin one more row of them

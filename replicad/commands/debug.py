@@ -1,21 +1,25 @@
 """DEBUG: what tests and developers do to a server.
 
-Owns: DEBUG.  It is refused unless the directive enable-debug-command allows it (``yes``, or ``local`` for clients on
-this machine).  Subcommands about the memory layout of Redis's own structures do not exist here.
+Owns: DEBUG, the table of its subcommands, and those that deal with the dataset and the server as a whole.  Does not own
+those about the layout of values (``debug_layout``) nor those that end the process (``debug_endings``).
+
+It is refused unless the directive enable-debug-command allows it (``yes``, or ``local`` for clients on this machine).
+Subcommands about what this server does not have (cluster packets, jemalloc) do not exist.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from replicad.command import Argv, command
-from replicad.commands.arguments import number
+from replicad.commands import debug_endings, debug_layout
+from replicad.commands.arguments import integer, number
+from replicad.commands.debug_words import Row, number_at_the_start
 from replicad.commands.help import help_lines
 from replicad.commands.server import is_local
 from replicad.digest import dataset_digest, value_digest
-from replicad.directive_kinds import memory_size
+from replicad.directive_kinds import ConfigError, memory_size
 from replicad.errors import MUST_BE_POSITIVE, NO_SUCH_KEY, ReplyError, clean, err
 from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
 from replicad.persistence.rdb import encode_value
@@ -30,6 +34,7 @@ _NOT_ALLOWED = err(
 _RELOAD_FAILED = err("Error trying to load the RDB dump, check server logs.")
 _RELOAD_OPTIONS = err("DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
 _NO_AOF = err("this server keeps no append only file")
+_NO_FILE = err("CONFIG-REWRITE-FORCE-ALL failed: Bad address")
 _THRESHOLD = err("argument must be a memory value bigger than 1 and smaller than 4gb")
 _PROTOCOL_TYPES = err(
     "Wrong protocol type name. Please use one of the following: "
@@ -51,7 +56,11 @@ def debug(client: Client, argv: Argv) -> Any:
         handler, least, most, _ = row
         if least <= len(argv) <= most:
             return handler(client, argv)
-    raise err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128]))
+    raise _unknown(argv)
+
+
+def _unknown(argv: Argv) -> ReplyError:
+    return err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128]))
 
 
 def _sleep(client: Client, argv: Argv) -> Any:
@@ -136,19 +145,8 @@ def _load_aof(client: Client, argv: Argv) -> Any:
 
 
 def _set_active_expire(client: Client, argv: Argv) -> Any:
-    client.server.active_expire = _number_at_the_start(argv[2]) != 0
+    client.server.active_expire = number_at_the_start(argv[2]) != 0
     return OK
-
-
-def _number_at_the_start(text: bytes) -> int:
-    """C's atoi."""
-    digits = text.lstrip(b" \t")
-    sign = digits[:1] if digits[:1] in (b"+", b"-") else b""
-    digits = digits[len(sign) :]
-    end = 0
-    while end < len(digits) and 48 <= digits[end] <= 57:
-        end += 1
-    return int(sign + digits[:end]) if end else 0
 
 
 def _quicklist_threshold(client: Client, argv: Argv) -> Any:
@@ -190,6 +188,54 @@ def _error(client: Client, argv: Argv) -> Any:
     raise ReplyError(clean(argv[2]))
 
 
+def _replicate(client: Client, argv: Argv) -> Any:
+    client.server.propagation.also(client.db.index, *argv[2:])
+    return OK
+
+
+def _rewrite_all(client: Client, argv: Argv) -> Any:
+    settings = client.server.settings
+    if settings.path is None:
+        raise _NO_FILE
+    try:
+        settings.rewrite(everything=True)
+    except ConfigError as error:
+        raise err(clean(b"CONFIG-REWRITE-FORCE-ALL failed: " + error.reason.encode())) from None
+    return OK
+
+
+def _pause_cron(client: Client, argv: Argv) -> Any:
+    client.server.timekeeper.paused = number_at_the_start(argv[2]) != 0
+    return OK
+
+
+def _skip_checksums(client: Client, argv: Argv) -> Any:
+    client.server.skip_checksums = number_at_the_start(argv[2]) != 0
+    return OK
+
+
+def _reply_buffer(client: Client, argv: Argv) -> Any:
+    word = argv[2].upper()
+    if word == b"PEAK-RESET-TIME":
+        if argv[3].upper() not in (b"NEVER", b"RESET"):
+            integer(argv[3])
+    elif word != b"RESIZING":
+        raise _unknown(argv)
+    return OK
+
+
+def _accepted(client: Client, argv: Argv) -> Any:
+    return OK
+
+
+_leaked: list[bytes] = []
+
+
+def _leak(client: Client, argv: Argv) -> Any:
+    _leaked.append(argv[2])
+    return OK
+
+
 def _log(client: Client, argv: Argv) -> Any:
     client.server.log.warning(f"DEBUG LOG: {argv[2].decode('utf-8', 'backslashreplace')}")
     return OK
@@ -229,21 +275,26 @@ _SAMPLES: dict[bytes, Any] = {
 
 
 def _help(client: Client, argv: Argv) -> Any:
-    entries = [(f"{name.decode()} {row[3][0]}".rstrip(), row[3][1]) for name, row in _SUBCOMMANDS.items()]
-    return help_lines("DEBUG", entries[:-1])
+    entries = [(f"{name.decode()} {row[3][0]}".rstrip(), row[3][1]) for name, row in sorted(_SUBCOMMANDS.items())]
+    return help_lines("DEBUG", [entry for entry in entries if entry[0] != "HELP"])
 
 
 _MANY = 1 << 30
 
-#: Name: (handler, least and most arguments with DEBUG itself, (syntax, what it does)).
-_SUBCOMMANDS: dict[bytes, tuple[Callable[[Client, Argv], Any], int, int, tuple[str, str]]] = {
+_SUBCOMMANDS: dict[bytes, Row] = {
+    **debug_endings.ROWS,
+    **debug_layout.ROWS,
+    b"AOF-FLUSH-SLEEP": (_accepted, 3, 3, ("<microsec>", "Accepted and without effect: there is no append only file.")),
     b"CHANGE-REPL-ID": (_change_repl_id, 2, 2, ("", "Take a new replication id, as if the history had broken.")),
+    b"CONFIG-REWRITE-FORCE-ALL": (_rewrite_all, 2, 2, ("", "CONFIG REWRITE that names all directives.")),
     b"DIGEST": (_digest, 2, 2, ("", "Return 40 hex digits that stand for the whole dataset.")),
     b"DIGEST-VALUE": (_digest_value, 2, _MANY, ("<key> [<key> ...]", "Return 40 hex digits for each value.")),
     b"ERROR": (_error, 3, 3, ("<string>", "Answer this error.")),
+    b"LEAK": (_leak, 3, 3, ("<string>", "Keep the string for ever.")),
     b"LOADAOF": (_load_aof, 2, 2, ("", "Refused: there is no append only file.")),
     b"LOG": (_log, 3, 3, ("<message>", "Write the message to the log of the server.")),
     b"OBJECT": (_object, 3, 4, ("<key>", "Show the encoding and the serialized size of a value.")),
+    b"PAUSE-CRON": (_pause_cron, 3, 3, ("<0|1>", "Whether the work that recurs with time rests.")),
     b"POPULATE": (
         _populate,
         3,
@@ -262,7 +313,21 @@ _SUBCOMMANDS: dict[bytes, tuple[Callable[[Client, Argv], Any], int, int, tuple[s
             "and then MERGE lets the stored value win where both have a key.",
         ),
     ),
+    b"REPLICATE": (_replicate, 3, _MANY, ("<command> [<arg> ...]", "Send this to the replicas, and do not execute it.")),
+    b"REPLYBUFFER": (
+        _reply_buffer,
+        4,
+        4,
+        ("<PEAK-RESET-TIME|RESIZING> <value>", "Accepted and without effect: replies have no buffer of a size."),
+    ),
     b"SET-ACTIVE-EXPIRE": (_set_active_expire, 3, 3, ("<0|1>", "Whether expired keys are deleted unasked.")),
+    b"SET-DISABLE-DENY-SCRIPTS": (_accepted, 3, 3, ("<0|1>", "Accepted and without effect.")),
+    b"SET-SKIP-CHECKSUM-VALIDATION": (
+        _skip_checksums,
+        3,
+        3,
+        ("<0|1>", "Whether RESTORE takes payloads with a wrong checksum."),
+    ),
     b"SLEEP": (_sleep, 3, 3, ("<seconds>", "Stop the whole server for this time.")),
     b"HELP": (_help, 2, 2, ("", "")),
 }

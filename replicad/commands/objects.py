@@ -170,7 +170,7 @@ def restore(client: Client, argv: list[bytes]) -> Any:
     if ttl_ms < 0:
         raise err("Invalid TTL value, must be >= 0")
     try:
-        value = load_payload(argv[3])
+        value = load_payload(argv[3], not server.skip_checksums)
     except PayloadFooterError:
         raise err("DUMP payload version or checksum are wrong") from None
     except DamagedSnapshot:

@@ -222,6 +222,11 @@ def shutdown(client: Client, argv: Argv) -> Any:
         if not client.server.lifecycle.abort_shutdown():
             raise _NO_SHUTDOWN
         return OK
+    watch = client.server.scripting.watch
+    if watch.late is not None:
+        if b"NOSAVE" not in words:
+            raise watch.refusal
+        watch.abandon()
     wanted = True if b"SAVE" in words else False if b"NOSAVE" in words else None
     client.server.shutdown(wanted, b"NOW" in words, b"FORCE" in words, client)
     return NO_REPLY
