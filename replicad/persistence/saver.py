@@ -79,6 +79,7 @@ class Saver:
         self._stored: SnapshotInfo | None = None  #: what the stored snapshot is a snapshot of
         self._child: Child | None = None
         self._scheduled = False
+        self._told_of_version = False
         self.waiting: list[Any] = []  #: replicas that wait for an image to begin
         self.participants: list[Any] = []  #: replicas that take part in the image under way
         self._waiting_since = 0.0
@@ -330,9 +331,20 @@ class Saver:
                 return
         self._start_image(together, "socket" if socket else "disk")
 
+    def _tell_of_version(self) -> None:
+        """An old replica does not tell its master why it refuses an image; the log says beforehand, once, that it will."""
+        fields = (db.field_deadlines for db in self.server.databases)
+        if not self._told_of_version and any(deadlines is not None and deadlines.count for deadlines in fields):
+            self._told_of_version = True
+            self.server.log.warning(
+                "There are hashes with fields that expire. They need RDB version 12: replicas older than Redis 7.4 cannot load "
+                "the image."
+            )
+
     def _start_image(self, replicas: list[Any], target: str) -> None:
         server = self.server
         server.log.notice(f"Starting BGSAVE for SYNC with target: {'replicas sockets' if target == 'socket' else 'disk'}")
+        self._tell_of_version()
         self.waiting = [r for r in self.waiting if r not in replicas]
         self._waiting_since = time.monotonic()
         image_filter = replicas[0].image_filter
