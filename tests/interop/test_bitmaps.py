@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 BIG = str(2**63 - 1)
@@ -206,7 +207,7 @@ class Bitmaps(TwoHeadedTestCase):
         for line in ("BITFIELD k OVERFLOW FAIL SET u8 0 256 SET u8 0 1 GET u8 0", "BITCOUNT k", "BITPOS k 1", "GETBIT m 1"):
             pair.do(*line.split())
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(150)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument
+from tests.support.sequences import sequences
 from tests.support.servers import wait_until
 from tests.support.twohead import TwoHeadedTestCase
 
@@ -94,7 +95,7 @@ class Expiry(TwoHeadedTestCase):
             self.do_all("SET k v PXAT 1", tuple(command.split()), "TYPE k", "TTL k", "DEL k")
         self.same_digest()
 
-    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(100)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 SICILY = "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania 12.5 37.8 Marsala"
@@ -263,7 +264,7 @@ class Geo3(TwoHeadedTestCase):
 class RandomSequences(TwoHeadedTestCase):
     """Sequences that nobody thought of."""
 
-    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(100)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

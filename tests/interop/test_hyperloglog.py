@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 HEADER = b"HYLL\x01\0\0\0" + bytes(8)
@@ -202,7 +203,7 @@ class HyperLogLogs(TwoHeadedTestCase):
             self.assertEqual(other.must("PFCOUNT", "h"), count)
             one, other = other, one
 
-    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(100)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from replicad.commands.scanning import LISTS, WHOLE
 from tests.support.connection import Argument, RespError
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 ONE_OF_EACH = (
@@ -284,7 +285,7 @@ class Keys(TwoHeadedTestCase):
                      "LCS a b LEN"):  # fmt: skip
             self.do("COMMAND", "GETKEYS", *line.split())
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(150)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

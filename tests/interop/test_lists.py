@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 BINARY = b"\x00\r\n\xff key"
@@ -412,7 +413,7 @@ class RandomLists(TwoHeadedTestCase):
     def test_sequences(self) -> None:
         """The replies and in the end the digests are equal."""
 
-        @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+        @sequences(60)
         @given(st.lists(STEP, min_size=10, max_size=60))
         def run(steps: list[tuple[bytes | int, ...]]) -> None:
             self.do("FLUSHALL")

@@ -12,9 +12,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 TABLES = Path(__file__).parents[1] / "data" / "lua"
@@ -214,7 +215,7 @@ class LuaLibraries(TwoHeadedTestCase):
         ours.call("EVAL", "local s = string.rep('\\0', 2^27) return #cjson.encode({s, s, s, s, s, s, s, s})", 0)
         self.do("EVAL", "return cjson.encode({1})", 0)
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @sequences(60)
     @given(some_calls)
     def test_random(self, calls: list[bytes]) -> None:
         self.compare(calls)

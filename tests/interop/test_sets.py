@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 BINARY = b"\x00\r\n\xff key"
@@ -472,7 +473,7 @@ class RandomSets(TwoHeadedTestCase):
     def test_sequences(self) -> None:
         """The replies (without order) and in the end the digests are equal."""
 
-        @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+        @sequences(60)
         @given(st.lists(STEP, min_size=10, max_size=60))
         def run(steps: list[tuple[bytes | int, ...]]) -> None:
             self.do("FLUSHALL")

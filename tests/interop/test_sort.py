@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument, RespError
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 
@@ -111,7 +112,7 @@ class Sort(TwoHeadedTestCase):
         for line in ("SORT l GET missing_*", "SORT missing", "SORT_RO z GET #", "SORT l STORE out"):
             pair.do(*line.split())
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(150)
     @given(st.data())
     def test_random(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

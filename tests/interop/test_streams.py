@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.sequences import sequences
 from tests.support.servers import RealServer, Replicad, wait_until
 from tests.support.twohead import TwoHeadedTestCase, shared
 
@@ -736,7 +737,7 @@ COMMANDS = st.one_of(
 class RandomStreams(TwoHeadedTestCase):
     """Random sequences of commands."""
 
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @sequences(100)
     @given(st.integers(1, 5), st.lists(COMMANDS, min_size=10, max_size=60))
     def test_sequences(self, entries: int, commands: list[list[Any]]) -> None:
         """Equal replies, and equal data at the end."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.connection import Argument
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 
 BIG = str(2**63 - 1)
@@ -188,7 +189,7 @@ class Strings(TwoHeadedTestCase):
         )  # fmt: skip
         self.same_digest()
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @sequences(200)
     @given(st.data())
     def test_random_sequences(self, data: st.DataObject) -> None:
         self.do("FLUSHALL")

@@ -6,10 +6,11 @@ import math
 import random
 import struct
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.interop.zset_table import TABLE
+from tests.support.sequences import sequences
 from tests.support.twohead import TwoHeadedTestCase
 from tests.unit.law_samples import words
 
@@ -250,7 +251,7 @@ _STEPS = st.one_of(
 class RandomSequences(TwoHeadedTestCase):
     """Sequences that nobody thought of."""
 
-    @settings(max_examples=250, deadline=None, derandomize=True, database=None)
+    @sequences(250)
     @given(st.lists(_STEPS, min_size=5, max_size=40))
     def test_sequences(self, steps: list[tuple[object, ...]]) -> None:
         """Equal replies at every step, and equal data at the end."""
