@@ -41,12 +41,9 @@ def set_(client: Client, argv: list[bytes]) -> Any:
     KEEPTTL]
     """
     if len(argv) == 3:
-        _, key, value = argv
-        client.db.put(key, value)
-        server = client.server
-        server.dirty += 1
-        if server.notifying:
-            server.notify(STRING, b"set", key, client.db.index)
+        if client.db.put(argv[1], argv[2]):
+            report(client, STRING, b"set", argv[1])
+        client.server.dirty += 1
         return OK
     return _set_with_options(client, argv)
 
