@@ -22,12 +22,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from itertools import islice
 from math import inf, pow
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import DENY_OOM
 from replicad.keyspace import SHARD_BITS, SHARD_MASK, SHARDS, Database
-from replicad.ledger import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase, keys_among
+from replicad.ledger import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase
 from replicad.memory import DEADLINE
 from replicad.notifications import EVICTED
 from replicad.usage import buffered, resident_memory, startup_memory, tables
@@ -324,10 +325,11 @@ class Eviction:
         empty = 0
         while empty < len(databases):  # one of each database in turn
             self._next_db = (self._next_db + 1) % len(databases)
-            keys = _sample(databases[self._next_db], volatile, 1)
+            db = databases[self._next_db]
+            keys = _sample(db, volatile, 1) if _has_candidates(db, volatile) else []
             empty = 0 if keys else empty + 1
             for key in keys:
-                yield databases[self._next_db], key
+                yield db, key
 
     def _expiring_first(self) -> Iterator[tuple[Database, bytes]]:
         queues = [(db, db.deadlines.soonest()) for db in self.server.databases if db.deadlines.count]
@@ -345,9 +347,8 @@ class Eviction:
         while True:
             met = 0
             for db in databases:
-                if not (db.deadlines.count if volatile else db.ledger.bytes):
-                    continue
-                met += self._fill(db, volatile, samples)
+                if _has_candidates(db, volatile):
+                    met += self._fill(db, volatile, samples)
             if not met:
                 return
             while pool:
@@ -455,16 +456,27 @@ class _Uncounted(FrequencyDatabase):
     writable = Database.writable
 
 
+def _has_candidates(db: Database, volatile: bool) -> bool:
+    """Whether ``db`` can have keys that may go; a look into all of its shards would take long."""
+    return bool(db.deadlines.count if volatile else db.ledger.bytes)
+
+
 def _sample(db: Database, volatile: bool, count: int) -> list[bytes]:
     """Some keys of ``db``, with a deadline if ``volatile``; [] only when there is none."""
     if volatile:
         return db.deadlines.sample(count)
-    shards = db.shards
-    for _ in range(64):
-        shard = shards[random.getrandbits(SHARD_BITS)]
+    found: list[bytes] = []
+    shards, first = db.shards, random.getrandbits(SHARD_BITS)
+    for place in range(first, first + SHARDS):
+        shard = shards[place & SHARD_MASK]
         if shard:
-            return keys_among(shard, count, random.getrandbits)
-    for shard in shards:
-        if shard:
-            return keys_among(shard, count, random.getrandbits)
-    return []
+            found += keys_among(shard, count - len(found))
+            if len(found) >= count:
+                break
+    return found
+
+
+def keys_among(shard: dict[bytes, Any], count: int) -> list[bytes]:
+    """Up to ``count`` keys of one shard, evenly spread: neighbours in a dict came at about the same time."""
+    step = len(shard) // count or 1
+    return list(islice(shard, random.getrandbits(16) % step, None, step))[:count]

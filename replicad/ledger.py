@@ -24,7 +24,6 @@ noted only in shards that are counted, and the sum is extrapolated: keys are spr
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from random import random
 from typing import Any, TypeVar
 
@@ -338,9 +337,3 @@ class FrequencyDatabase(AccountedDatabase):
     def new_access(self) -> int:
         """The record of a key whose accesses are not known."""
         return (self.clock.tenths // _TENTHS_A_MINUTE & _MINUTES) << 8 | NEW_COUNTER
-
-
-def keys_among(shard: dict[bytes, Any], count: int, random_bits: Callable[[int], int]) -> list[bytes]:
-    """Up to ``count`` keys of one shard, evenly spread: neighbours in a dict came at about the same time."""
-    step = len(shard) // count or 1
-    return list(islice(shard, random_bits(16) % step, None, step))[:count]
