@@ -78,6 +78,12 @@ MASTER_DOWN = ReplyError(b"MASTERDOWN Link with MASTER is down and replica-serve
 READ_ONLY = ReplyError(b"READONLY You can't write against a read only replica.")
 NO_REPLICAS = ReplyError(b"NOREPLICAS Not enough good replicas to write.")
 OUT_OF_MEMORY = ReplyError(b"OOM command not allowed when used memory > 'maxmemory'.")
+BUSY_SCRIPT = ReplyError(
+    b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+)
+BUSY_FUNCTION = ReplyError(
+    b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+)
 EXEC_ABORT = ReplyError(b"EXECABORT Transaction discarded because of previous errors.")
 BUSY_KEY = ReplyError(b"BUSYKEY Target key name already exists.")
 UNBLOCKED = ReplyError(

@@ -85,6 +85,10 @@ class Propagation:
         if not self.depth and self._unit:
             self._close()
 
+    def forget(self) -> None:
+        """Drop what the present unit holds: the process leaves, and its own data with it."""
+        self._unit.clear()
+
     def done(self, db: int, argv: Argv, changed: bool) -> None:
         """The command ``argv`` has run in ``db``; ``changed`` tells whether it moved ``dirty``."""
         replaced, self._replaced, self.busy = self._replaced, None, False

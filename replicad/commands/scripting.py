@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import integer
+from replicad.commands.arguments import integer, numbered_keys
 from replicad.commands.help import help_of
-from replicad.commands.lists import numbered_keys
 from replicad.errors import err, unknown_subcommand
 from replicad.resp import OK
 

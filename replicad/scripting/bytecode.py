@@ -75,12 +75,18 @@ def _instructions(code: bytearray, at: int, count: int) -> None:
         if word & 63 != _TAILCALL:
             continue
         register = word >> 6 & 255
-        for before in range(index - 1, -1, -1):
-            operation = words[before] & 63
-            if operation in _SETTERS and words[before] >> 6 & 255 == register:
-                if operation in _OF_A_LIBRARY:
-                    struct.pack_into("<I", code, at + 4 * index, word & ~63 | _CALL)
-                break
+        if _setter(words, index, register) in _OF_A_LIBRARY:
+            struct.pack_into("<I", code, at + 4 * index, word & ~63 | _CALL)
+
+
+def _setter(words: tuple[int, ...], index: int, register: int) -> int:
+    """The instruction that last wrote ``register`` before ``index``, through copies of locals; -1 for a parameter."""
+    for before in range(index - 1, -1, -1):
+        word = words[before]
+        operation = word & 63
+        if operation in _SETTERS and word >> 6 & 255 == register:
+            return _setter(words, before, word >> 23) if operation == _MOVE else operation
+    return -1
 
 
 def _skip_constants(code: bytearray, at: int) -> int:

@@ -46,7 +46,7 @@ class Run:
     ``name``: for errors and the log (the sha1 of a script).  ``is_eval``: SCRIPT KILL may stop it, else FUNCTION KILL.
     """
 
-    __slots__ = ("allow_oom", "allow_stale", "argv", "caller", "is_eval", "killed", "late", "name", "out_of_memory",
+    __slots__ = ("abandoned", "allow_oom", "allow_stale", "argv", "caller", "is_eval", "killed", "name", "out_of_memory",
                  "read_only", "replicates", "started_ns", "wrote")  # fmt: skip
 
     def __init__(self, caller: Client, name: bytes, *, read_only: bool, is_eval: bool = True) -> None:
@@ -60,8 +60,8 @@ class Run:
         self.out_of_memory = False  #: what maxmemory said when the script began
         self.replicates = True
         self.wrote = False
-        self.late = False
         self.killed = False
+        self.abandoned = False  #: the process leaves
         self.started_ns = perf_counter_ns()
 
 
@@ -71,13 +71,15 @@ class Calls:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.run: Run | None = None
-        self.client = Client(server, addr="lua")
-        self.client.in_exec = True  # nothing blocks in a script
+        self.client: Client
         #: lupa's ``table_from`` of the interpreter that runs.
         self.table: Callable[..., Any] = dict
 
     def begin(self, run: Run, table: Callable[..., Any]) -> None:
         """``run`` starts: commands go to its caller's database from now on, in RESP2."""
+        if not hasattr(self, "client"):
+            self.client = Client(self._server, addr="lua")  # not before a script runs: it takes a number
+            self.client.in_exec = True  # nothing blocks in a script
         self.run = run
         self.table = table
         client, caller = self.client, run.caller
@@ -131,11 +133,13 @@ class Calls:
         bits, denied = cmd.gate, self._server.deny
         if bits & denied & NOT_STALE:
             return STALE
-        accounts = self._server.acl
-        denial = accounts.check(self.client, cmd, argv)
-        if denial is not None:
-            accounts.log.refused(run.caller, denial, b"lua")
-            return b"ERR " + denial.in_script()
+        account = run.caller.account
+        if account is not None and account.restricted:
+            accounts = self._server.acl
+            denial = accounts.check(self.client, cmd, argv)
+            if denial is not None:
+                accounts.log.refused(run.caller, denial, b"lua")
+                return b"ERR " + denial.in_script()
         if bits & WRITE:
             if run.read_only:
                 return ONLY_READS

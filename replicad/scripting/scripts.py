@@ -198,6 +198,8 @@ class Scripting:
         finally:
             self.calls.end()
             self.watch.ended(run)
+            if run.abandoned:
+                propagation.forget()
             propagation.leave()
             if server.dirty != dirty:
                 propagation.suppress()  # the script itself: its effects are what the replicas get

@@ -28,16 +28,16 @@ local OWN = { ["=sandbox"] = true, ["@arguments.lua"] = true, ["@bits.lua"] = tr
   ["@cmsgpack.lua"] = true, ["@floats.lua"] = true, ["@structs.lua"] = true }
 local TICK = 100000  -- instructions between two looks at the clock
 local LONGEST_PATTERN = 10000  -- the matcher recurses on the C stack once for each item of a pattern
-local DEEPEST_REPLY = 7997  -- tables in tables that a reply may hold
+local MOST_SLOTS = 7995  -- of Lua's stack: Redis takes one for an array in an array and three for a map or a set
 local READ_ONLY = "Attempt to modify a readonly table"
-local KILLED = "Script killed by user with SCRIPT KILL."
+local KILLED = "ERR Script killed by user with SCRIPT KILL..."
 
 -- Stopping a script.
 
 local function hook()
   if tick() then
     debug_sethook(hook, "", 1)  -- from now on each instruction, so that no pcall can swallow the end for long
-    error(KILLED, 2)
+    error({ err = KILLED }, 0)
   end
 end
 
@@ -85,16 +85,16 @@ local function harmless(err)
   return err
 end
 
--- Adds to an error the place in the script where it was raised, for the reply.
-local function on_error(err)
+-- Adds to an error the place in the script where it was raised, for the reply. `level` is that of the function that
+-- raised it, seen from here.
+local function with_place(err, level)
   err = harmless(err)
-  local level = 2
   local info = getinfo(level, "Sl")
   if info and info.what == "C" then
-    level = 3
+    level = level + 1
     info = getinfo(level, "Sl")
   end
-  while info and OWN[info.source] do
+  while info and (OWN[info.source] or info.what == "tail") do
     level = level + 1
     info = getinfo(level, "Sl")
   end
@@ -106,7 +106,14 @@ local function on_error(err)
   return err
 end
 
--- As a function of Redis's library would: the error is the table, and the line comes from `on_error`.
+-- The handler of the outermost call: the script ends here, so nothing shall stop the sandbox from reporting it.
+local function last_error(err)
+  debug_sethook()
+  err = with_place(err, 3)
+  return err
+end
+
+-- As a function of Redis's library would: the error is the table, and the line comes from `with_place`.
 local function raise(text)
   error({ err = text }, 0)
 end
@@ -347,8 +354,8 @@ end
 
 local function error_reply(...)
   local text = ...
-  if select("#", ...) ~= 1 or not is_text(text) then return { err = WRONG } end
-  text = gsub(tostring(text), "[\r\n]+$", "")
+  if select("#", ...) ~= 1 or type(text) ~= "string" then return { err = WRONG } end
+  text = gsub(text, "[\r\n]+$", "")
   if sub(text, 1, 1) == "-" then return { err = sub(text, 2) } end
   if not text:find(" ", 1, true) then return { err = "ERR " .. text } end
   return { err = text }
@@ -356,8 +363,8 @@ end
 
 local function status_reply(...)
   local text = ...
-  if select("#", ...) ~= 1 or not is_text(text) then return { err = WRONG } end
-  return { ok = tostring(text) }
+  if select("#", ...) ~= 1 or type(text) ~= "string" then return { err = WRONG } end
+  return { ok = text }
 end
 
 local function log(...)
@@ -421,7 +428,8 @@ local function acl_check_cmd(...)
 end
 
 local function own_error_handler(err)
-  return on_error(err)
+  err = with_place(err, 3)
+  return err
 end
 
 local redis = {
@@ -492,21 +500,21 @@ end
 
 local put_value
 
-local function put_pairs(map, depth)
+local function put_pairs(map, slots)
   local count = 0
   for _ in next, map do count = count + 1 end
   put(client_resp == 3 and "%" .. count .. "\r\n" or "*" .. 2 * count .. "\r\n")
   for key, value in next, map do
-    put_value(key, depth)
-    put_value(value, depth)
+    put_value(key, slots)
+    put_value(value, slots)
   end
 end
 
-local function put_members(set, depth)
+local function put_members(set, slots)
   local count = 0
   for _ in next, set do count = count + 1 end
   put((client_resp == 3 and "~" or "*") .. count .. "\r\n")
-  for key in next, set do put_value(key, depth) end
+  for key in next, set do put_value(key, slots) end
 end
 
 local function put_verbatim(parts)
@@ -520,7 +528,7 @@ local function put_verbatim(parts)
   return true
 end
 
-local function put_array(list, depth)
+local function put_array(list, slots)
   local head = filled + 1
   filled = head
   local count = 0
@@ -528,13 +536,13 @@ local function put_array(list, depth)
     local value = rawget(list, count + 1)
     if value == nil then break end
     count = count + 1
-    put_value(value, depth)
+    put_value(value, slots + 1)
   end
   out[head] = "*" .. format("%d", count) .. "\r\n"
 end
 
-local function put_table(t, depth)
-  if depth > DEEPEST_REPLY then return put("-ERR reached lua stack limit\r\n") end
+-- All tail calls, so that an array in an array takes one frame: Lua allows 20,000 of them.
+local function put_table(t, slots)
   local value = rawget(t, "err")
   if type(value) == "string" then return put("-" .. one_line(value) .. "\r\n") end
   value = rawget(t, "ok")
@@ -546,9 +554,9 @@ local function put_table(t, depth)
     return put_bulk(text)
   end
   value = rawget(t, "map")
-  if type(value) == "table" then return put_pairs(value, depth + 1) end
+  if type(value) == "table" then return put_pairs(value, slots + 3) end
   value = rawget(t, "set")
-  if type(value) == "table" then return put_members(value, depth + 1) end
+  if type(value) == "table" then return put_members(value, slots + 3) end
   value = rawget(t, "big_number")
   if type(value) == "string" then
     value = one_line(value)
@@ -557,17 +565,18 @@ local function put_table(t, depth)
   end
   value = rawget(t, "verbatim_string")
   if type(value) == "table" and put_verbatim(value) then return end
-  put_array(t, depth + 1)
+  return put_array(t, slots)
 end
 
-function put_value(value, depth)
+function put_value(value, slots)
+  if slots >= MOST_SLOTS then return put("-ERR reached lua stack limit\r\n") end
   local kind = type(value)
   if kind == "string" then
     put_bulk(value)
   elseif kind == "number" then
     put(format(":%d\r\n", value))
   elseif kind == "table" then
-    put_table(value, depth)
+    return put_table(value, slots)
   elseif kind == "boolean" then
     if script_resp == 3 then
       put(client_resp == 3 and (value and "#t\r\n" or "#f\r\n") or (value and ":1\r\n" or ":0\r\n"))
@@ -583,7 +592,7 @@ end
 
 local function encoded(value)
   out, filled = {}, 0
-  put_value(value, 1)
+  put_value(value, 0)
   local text = concat(out, "", 1, filled)
   out = {}
   return text
@@ -619,7 +628,7 @@ local function run(fn, keys, argv, resp)
   script_resp, client_resp = 2, resp
   debug_sethook(hook, "", TICK)
   restrict()
-  local ok, value = xpcall(fn, on_error)
+  local ok, value = xpcall(fn, last_error)
   local reply
   if ok then
     local kind = type(value)
