@@ -175,12 +175,12 @@ class AccountedDatabase(Database):
 
     __slots__ = ()
 
-    def put(self, key: bytes, value: Any) -> None:
+    def put(self, key: bytes, value: Any) -> bool:
         """See ``Database.put``."""
         if self.deadlines.count and self.deadlines.get(key) is not None:
             self._expired(key)  # an expired key goes now, and what was counted for it goes with it
         self._count_put(key, value)
-        Database.put(self, key, value)
+        return Database.put(self, key, value)
 
     def put_keeping(self, key: bytes, value: Any) -> None:
         """See ``Database.put_keeping``."""
