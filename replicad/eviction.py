@@ -295,16 +295,19 @@ class Eviction:
     def _evict(self, excess: int, until: float) -> str:
         """Delete victims until ``excess`` bytes are free, or until the time ``until``."""
         server = self.server
-        goal = self.counted_memory() - excess
+        freed = 0
         for db, key in self._victims():
+            ledger, deadlines = db.ledger, db.deadlines
+            before = ledger.bytes + DEADLINE * deadlines.count
             db.remove(key)
+            freed += before - ledger.bytes - DEADLINE * deadlines.count
             self.evicted += 1
             server.saver.changes += 1
             if server.notifying:
                 server.notify(EVICTED, b"evicted", key, db.index)
             server.propagation.also(db.index, b"UNLINK" if server.settings["lazyfree-lazy-eviction"] else b"DEL", key)
             server.propagation.done(db.index, (), False)
-            if self.counted_memory() <= goal:
+            if freed >= excess:
                 return ROOM
             if time.perf_counter() > until:
                 return RUNNING
@@ -344,13 +347,11 @@ class Eviction:
     def _from_pool(self, volatile: bool) -> Iterator[tuple[Database, bytes]]:
         databases, pool = self.server.databases, self._pool
         samples = self.server.settings["maxmemory-samples"]
-        while True:
-            met = 0
-            for db in databases:
-                if _has_candidates(db, volatile):
-                    met += self._fill(db, volatile, samples)
-            if not met:
-                return
+        sampled = [db for db in databases if _has_candidates(db, volatile)]
+        while sampled:
+            for db in sampled:
+                if not self._fill(db, volatile, samples):
+                    sampled = [other for other in sampled if other is not db]
             while pool:
                 _, index, key = pool.pop()
                 db = databases[index]

@@ -125,6 +125,9 @@ class Ledger:
             now = len(value)
             if left <= 0 or now >= 2 * count or count >= 2 * now:
                 return self.begin(key, value) - size  # type: ignore[no-any-return]
+            if now == count:  # fields were set anew; their sizes are looked at later
+                entry[3] = left - 1
+                return 0
             holds = container_size(value)
             each = newest_size(value) if now > count else None
             if each is None:
@@ -296,9 +299,21 @@ class RecencyDatabase(AccountedDatabase):
             self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
         return value
 
-    def _count_put(self, key: bytes, value: Any) -> None:
+    def put(self, key: bytes, value: Any) -> bool:
+        """See ``Database.put``."""
+        new = AccountedDatabase.put(self, key, value)
         self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
-        AccountedDatabase._count_put(self, key, value)
+        return new
+
+    def put_keeping(self, key: bytes, value: Any) -> None:
+        """See ``Database.put_keeping``."""
+        AccountedDatabase.put_keeping(self, key, value)
+        self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
+
+    def load(self, key: bytes, value: Any, at_ms: int | None) -> None:
+        """See ``Database.load``."""
+        AccountedDatabase.load(self, key, value, at_ms)
+        self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
 
     def new_access(self) -> int:
         """The record of a key whose accesses are not known."""
@@ -324,9 +339,21 @@ class FrequencyDatabase(AccountedDatabase):
             self._used(key)
         return value
 
-    def _count_put(self, key: bytes, value: Any) -> None:
+    def put(self, key: bytes, value: Any) -> bool:
+        """See ``Database.put``."""
+        new = AccountedDatabase.put(self, key, value)
         self._used(key)
-        AccountedDatabase._count_put(self, key, value)
+        return new
+
+    def put_keeping(self, key: bytes, value: Any) -> None:
+        """See ``Database.put_keeping``."""
+        AccountedDatabase.put_keeping(self, key, value)
+        self._used(key)
+
+    def load(self, key: bytes, value: Any, at_ms: int | None) -> None:
+        """See ``Database.load``."""
+        AccountedDatabase.load(self, key, value, at_ms)
+        self._used(key)
 
     def _used(self, key: bytes) -> None:
         accesses = self.ledger.accesses[hash(key) & SHARD_MASK]
