@@ -93,6 +93,11 @@ class ExpiringHash(dict[bytes, bytes]):
         at_ms = self.earliest()
         return at_ms is not None and at_ms < now_ms
 
+    def all_due(self, now_ms: int) -> bool:
+        """Whether every field is past its deadline."""
+        count = len(self.deadlines)
+        return count == len(self) and all(at_ms < now_ms for _, at_ms in self.deadlines.slice(count - 1, count))
+
     def take_due(self, now_ms: int, most: int | None = None) -> list[bytes]:
         """Remove the fields that are past their deadline, at most so many, and return them, the first due first.
 
@@ -111,10 +116,10 @@ class ExpiringHash(dict[bytes, bytes]):
         """
         if self._live is None or (self._live_until_ms is not None and self._live_until_ms < now_ms):
             count = self.deadlines.bisect_score(now_ms, False)
-            due = {field for field, _ in self.deadlines.slice(0, count)}
             following = self.deadlines.slice(count, count + 1)
             self._live_until_ms = int(following[0][1]) if following else None
-            self._live = {field: content for field, content in self.items() if field not in due}
+            deadline = self.deadlines.scores.get
+            self._live = {field: content for field, content in self.items() if deadline(field, now_ms) >= now_ms}
         return self._live
 
     # -- as a value

@@ -31,7 +31,7 @@ The rules for commands::
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
@@ -233,14 +233,15 @@ class Database:
 
     ``expire`` is called as ``expire(db, key)`` when a read meets an expired key on a server that may delete it
     (a master); when it is None expired keys are hidden but kept (a replica), as Redis does it.
-    ``fields_expired(db, key, fields)`` is called when such a server has removed fields of a hash whose time had come.
+    ``fields_expired(db, key, fields)`` is called when such a server removes fields of a hash whose time has come; ``fields``
+    is the hash when it is all of them.
     ``on_touched(db, key)`` is called after each change while ``observed`` is true, ``on_flush(db)`` before all keys go.
     ``notify`` is how keyspace notifications are told, None when nobody wants them.
     """
 
     __slots__ = (
-        "clock", "deadlines", "expire", "field_deadlines", "fields_expired", "index", "ledger", "notify", "observed",
-        "on_flush", "on_touched", "see_expired", "shards", "stats", "trash",
+        "clock", "deadlines", "expire", "field_deadlines", "fields_expired", "frozen", "index", "ledger", "notify",
+        "observed", "on_flush", "on_touched", "see_expired", "shards", "stats", "trash",
     )  # fmt: skip
 
     def __init__(self, index: int, clock: Clock, stats: Stats, trash: Trash) -> None:
@@ -253,7 +254,8 @@ class Database:
         #: When the first field of a hash expires, for each hash that has such fields; None until there was one.
         self.field_deadlines: Deadlines | None = None
         self.expire: Callable[[Database, bytes], None] | None = None
-        self.fields_expired: Callable[[Database, bytes, list[bytes]], None] | None = None
+        self.fields_expired: Callable[[Database, bytes, Collection[bytes]], None] | None = None
+        self.frozen: Callable[[], bool] | None = None
         self.ledger: Any = None  #: the account of sizes and accesses, for the classes of ``ledger``
         #: While the master's stream is applied expired keys are seen as present.
         self.see_expired = False
@@ -302,23 +304,33 @@ class Database:
         """The hash under ``key`` without the fields whose time has come; None when no field is left.
 
         Who may change the dataset deletes those fields now.  For a reader on a replica they are only hidden, in a dict that
-        must not be changed; they are deleted when the master says so.
+        must not be changed; they are deleted when the master says so.  It is the same while ``frozen()``.
         """
         if self.see_expired or not value.is_due(self.clock.now_ms):
             return value
-        if self.expire is None and not writing:
+        if not writing and (self.expire is None or (self.frozen is not None and self.frozen())):
             return value.live(self.clock.now_ms) or None
-        self.expire_fields(key, value)
-        return value or None
+        return value if self.expire_fields(key, value) else None
 
-    def expire_fields(self, key: bytes, value: ExpiringHash, most: int | None = None) -> None:
-        """Delete fields of the hash under ``key`` whose time has come, at most so many; the hash too when none is left."""
-        fields = value.take_due(self.clock.now_ms, most)
+    def expire_fields(self, key: bytes, value: ExpiringHash, most: int | None = None) -> bool:
+        """Delete fields of the hash under ``key`` whose time has come, at most so many; False when no field is left.
+
+        When it is the time of all of them the hash goes as a whole: a million fields one by one would take seconds.
+        """
+        now_ms = self.clock.now_ms
+        whole = value.all_due(now_ms)
+        fields = value if whole else value.take_due(now_ms, most)
         if fields and self.expire is not None and self.fields_expired is not None:
             self.fields_expired(self, key, fields)
+        if whole:
+            self.remove(key)
+            if self.notify is not None:
+                self.notify(GENERIC, b"del", key, self.index)
+            return False
         self.track_fields(key, value)
         if fields:
-            self.touched_or_empty(key, value)
+            self.touched(key)
+        return True
 
     def track_fields(self, key: bytes, value: ExpiringHash) -> None:
         """Note when the first field of the hash under ``key`` expires; after each change of its field deadlines."""

@@ -50,6 +50,7 @@ from replicad.pubsub import PubSub
 from replicad.readiness import Readiness
 from replicad.replication.history import History
 from replicad.replication.roles import Replication
+from replicad.scripting.libraries import Libraries
 from replicad.scripting.scripts import Scripting
 from replicad.session import NOWHERE, Client
 from replicad.timekeeping import Timekeeper
@@ -78,7 +79,6 @@ class Server(Service):
         self.trash = Trash()
         self.databases = [self.new_database(index) for index in range(settings["databases"])]
         self.dirty = 0  #: changes since the start; ``saver`` remembers the value of the last save
-        self.functions: tuple[bytes, ...] = ()  #: function libraries of the snapshot, kept for the next one
 
         self.clients: dict[int, Client] = {}
         self._client_ids = 0
@@ -103,6 +103,7 @@ class Server(Service):
         self.saver = Saver(self)
         self.acl = Accounts(self)
         self.scripting = Scripting(self)
+        self.libraries = Libraries(self, self.scripting)
 
         self.deny = 0  #: gate bits refused or looked at more closely, see ``command``
         self.loading = False
@@ -138,6 +139,7 @@ class Server(Service):
         db = Database(index, self.clock, self.stats, self.trash)
         db.expire = self.timekeeper.expire_found
         db.fields_expired = self.timekeeper.fields_found
+        db.frozen = self.timekeeper.stands_still
         db.on_touched = self._touched
         db.on_flush = self._flushing
         return db
@@ -154,6 +156,15 @@ class Server(Service):
         """The history offset with everything that has been executed."""
         self.propagation.flush()
         return self.history.offset
+
+    @property
+    def functions(self) -> tuple[bytes, ...]:
+        """The code of all function libraries, which snapshots keep; setting it loads these in place of the present ones."""
+        return self.libraries.codes
+
+    @functions.setter
+    def functions(self, codes: tuple[bytes, ...]) -> None:
+        self.libraries.replace_all(codes)
 
     # -- start and stop
 

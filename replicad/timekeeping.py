@@ -7,6 +7,7 @@ work is a slice of a few milliseconds; when more is left it comes back in a late
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import task
@@ -111,13 +112,18 @@ class Timekeeper:
         if self._expiring:
             server.call_later(2 * SLICE_SECONDS, self._expire_slice)
 
+    def stands_still(self) -> bool:
+        """Whether writes are paused, so that nothing may be deleted that replicas would have to be told of."""
+        server = self.server
+        return bool(server.pause_until_ms and server.paused(True)) or server.replication.failover.running
+
     def expire_found(self, db: Database, key: bytes) -> None:
         """An expired key was met: a master deletes it and tells its replicas.
 
         While writes are paused it is only hidden: the stream must stand still.
         """
         server = self.server
-        if server.pause_until_ms and server.paused(True) or server.replication.failover.running:
+        if self.stands_still():
             return
         if db.remove(key):
             server.stats.expired += 1
@@ -135,14 +141,18 @@ class Timekeeper:
         elif db.field_deadlines is not None:
             db.field_deadlines.discard(key)
 
-    def fields_found(self, db: Database, key: bytes, fields: list[bytes]) -> None:
-        """Expired fields of a hash were removed on a master, which tells its replicas."""
+    def fields_found(self, db: Database, key: bytes, fields: Collection[bytes]) -> None:
+        """Expired fields of a hash are removed on a master, which tells its replicas."""
         server = self.server
         server.stats.expired_fields += len(fields)
         if server.notifying:
             server.notify(HASH, b"hexpired", key, db.index)
-        for start in range(0, len(fields), FIELDS_AT_ONCE):
-            server.propagation.also(db.index, b"HDEL", key, *fields[start : start + FIELDS_AT_ONCE])
+        if len(fields) > FIELDS_AT_ONCE and type(fields) is ExpiringHash:
+            server.propagation.also(db.index, b"UNLINK" if server.settings["lazyfree-lazy-expire"] else b"DEL", key)
+        else:
+            names = list(fields)
+            for start in range(0, len(names), FIELDS_AT_ONCE):
+                server.propagation.also(db.index, b"HDEL", key, *names[start : start + FIELDS_AT_ONCE])
         server.saver.changes += len(fields)
 
     def reclaim(self) -> None:

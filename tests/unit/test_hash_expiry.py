@@ -249,6 +249,17 @@ class OnAMaster(HashExpiryTestCase):
         removed = [field for argv in self.stream() for field in argv[2:] if argv[:2] == [b"HDEL", b"many"]]
         self.assertEqual(sorted(removed), sorted(fields))
 
+    def test_a_large_hash_goes_as_a_whole(self) -> None:
+        fields = b" ".join(b"f%d" % number for number in range(1000)).split()
+        run(self.client, [[b"HSET", b"h", *(word for field in fields for word in (field, b"v"))]])
+        run(self.client, [[b"HPEXPIRE", b"h", b"50", b"FIELDS", b"1000", *fields]])
+        self.stream()
+        self.pass_ms(51)
+        self.assertEqual(self.do("HLEN h"), ":0")
+        self.assertEqual(self.stream(), [[b"DEL", b"h"]])
+        self.assertEqual(self.do("EXISTS h"), ":0")
+        self.assertEqual(self.server.stats.expired_fields, 1000)
+
     def test_watch(self) -> None:
         self.prepare()
         self.do("WATCH h")
