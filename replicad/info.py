@@ -106,6 +106,8 @@ def _clients(server: Server) -> Fields:
 def _memory(server: Server) -> Fields:
     usage, total = measure(server), total_memory()
     limit = server.settings["maxmemory"]
+    scripting, libraries = server.scripting, server.libraries
+    lua_memory = scripting.engine.memory + libraries.engine_memory
     return [
         ("used_memory", usage.used),
         ("used_memory_human", human(usage.used)),
@@ -123,19 +125,19 @@ def _memory(server: Server) -> Fields:
         ("allocator_resident", usage.resident),
         ("total_system_memory", total),
         ("total_system_memory_human", human(total)),
-        ("used_memory_lua", 0),
-        ("used_memory_vm_eval", 0),
-        ("used_memory_lua_human", "0B"),
-        ("used_memory_scripts_eval", 0),
-        ("number_of_cached_scripts", 0),
-        ("number_of_functions", 0),
-        ("number_of_libraries", len(server.functions)),
-        ("used_memory_vm_functions", 0),
-        ("used_memory_vm_total", 0),
-        ("used_memory_vm_total_human", "0B"),
-        ("used_memory_functions", 0),
-        ("used_memory_scripts", 0),
-        ("used_memory_scripts_human", "0B"),
+        ("used_memory_lua", scripting.engine.memory),
+        ("used_memory_vm_eval", scripting.engine.memory),
+        ("used_memory_lua_human", human(scripting.engine.memory)),
+        ("used_memory_scripts_eval", scripting.cached_bytes),
+        ("number_of_cached_scripts", len(scripting)),
+        ("number_of_functions", libraries.function_count),
+        ("number_of_libraries", len(libraries.by_name)),
+        ("used_memory_vm_functions", libraries.engine_memory),
+        ("used_memory_vm_total", lua_memory),
+        ("used_memory_vm_total_human", human(lua_memory)),
+        ("used_memory_functions", libraries.memory),
+        ("used_memory_scripts", scripting.cached_bytes + libraries.memory),
+        ("used_memory_scripts_human", human(scripting.cached_bytes + libraries.memory)),
         ("maxmemory", limit),
         ("maxmemory_human", human(limit)),
         ("maxmemory_policy", server.settings["maxmemory-policy"]),

@@ -75,8 +75,8 @@ def memory_stats(client: Client, argv: Argv) -> dict[bytes, Any]:
         b"clients.normal": usage.clients_normal,
         b"cluster.links": 0,
         b"aof.buffer": 0,
-        b"lua.caches": 0,
-        b"functions.caches": 0,
+        b"lua.caches": client.server.scripting.cached_bytes,
+        b"functions.caches": client.server.libraries.memory,
     }
     for index, table, deadlines in usage.databases:
         stats[b"db.%d" % index] = {

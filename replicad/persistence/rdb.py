@@ -553,6 +553,10 @@ class PayloadFooterError(ValueError):
     """The version or the checksum at the end of a DUMP payload is wrong."""
 
 
+class NotAFunction(ValueError):
+    """Something else than a library of functions is in a payload of FUNCTION DUMP."""
+
+
 def encode_value(value: Any, version: int = STREAM_VERSION, compressed: bool = False) -> bytes:
     """Return the type byte of ``value`` and its RDB form."""
     return b"".join((bytes((value_type(value, version),)), *value_pieces(value, version, compressed)))
@@ -580,13 +584,49 @@ def load_payload(payload: bytes, checked: bool = True) -> Any:
     Raises PayloadFooterError when version or checksum are wrong, and DamagedSnapshot when the value does not decode, is
     an empty collection, or is followed by more bytes.
     """
+    return decode_value(_without_footer(payload, checked))
+
+
+def _without_footer(payload: bytes, checked: bool = True) -> bytes:
+    """What stands before version and checksum of a payload.  Raises PayloadFooterError."""
     if len(payload) < 10:
         raise PayloadFooterError("payload is too short")
     version = int.from_bytes(payload[-10:-8], "little")
     checksum = int.from_bytes(payload[-8:], "little")
     if version > NEWEST_VERSION or (checked and _crc.calc(memoryview(payload)[:-8]) != checksum):
         raise PayloadFooterError("payload has a wrong version or checksum")
-    return decode_value(payload[:-10])
+    return payload[:-10]
+
+
+def dump_functions(sources: Iterable[bytes]) -> bytes:
+    """Return what FUNCTION DUMP answers for these libraries: their source, version, checksum."""
+    data = b"".join([*(bytes((_OP_FUNCTION2,)) + encode_string(source, True) for source in sources),
+                     STREAM_VERSION.to_bytes(2, "little")])  # fmt: skip
+    crc: int = _crc.calc(data)
+    return data + crc.to_bytes(8, "little")
+
+
+def load_functions(payload: bytes) -> list[bytes]:
+    """Return the source of each library in a payload of FUNCTION DUMP.
+
+    Raises PayloadFooterError when version or checksum are wrong, NotAFunction when something else is among the
+    libraries, and DamagedSnapshot when one does not decode.
+    """
+    source = Source(_without_footer(payload))
+    found: list[bytes] = []
+    while source.pos < len(source.buf):
+        if source.buf[source.pos] != _OP_FUNCTION2:
+            raise NotAFunction
+        source.pos += 1
+        try:
+            next(source.string())
+        except StopIteration as stop:
+            found.append(stop.value)
+        except Corrupt as error:
+            raise DamagedSnapshot("", source.pos, str(error)) from None
+        else:
+            raise DamagedSnapshot("", source.pos, "the data ends too early")
+    return found
 
 
 def decode_value(data: bytes) -> Any:

@@ -51,8 +51,8 @@ class Watch:
     def tick(self) -> bool:
         """Called by Lua every now and then; true to stop the script.  Must not raise."""
         run = self._calls.run
-        if run is None:
-            return True
+        if run is None:  # Lua code of the server's own runs
+            return False
         server = self._server
         try:
             if self.late is None:

@@ -211,16 +211,25 @@ class Engine:
         libraries = load_libraries(runtime)
         libraries[b"version"] = REDIS_VERSION.encode()
         libraries[b"version_number"] = _version_number(REDIS_VERSION)
-        self._compile, self._run, _, _, _ = load(
-            *(_source("sandbox"), b"=sandbox", without_lines),
+        self._compile, self._run, sandbox_globals, read_only, _ = load(
+            *(source_of("sandbox"), b"=sandbox", without_lines),
             *(limits.lift, limits.restrict, limits.tick, host.call, host.acl_check, host.log, _sha1hex),
             *(host.set_repl, host.set_resp, flatten, libraries),
         )
+        self._extend(load, sandbox_globals, read_only)
         # lupa asks the globals for `debug` before each call, outside of any protection: they hold nothing at all.
         runtime.execute(b"local all = _G for name in pairs(all) do all[name] = nil end")
 
 
-def _source(file: str) -> bytes:
+    def _extend(self, load: Any, sandbox_globals: Any, read_only: Any) -> None:
+        """More of the host's Lua code, for engines that have it: the chance to put it behind the sandbox.
+
+        ``load(text, chunk name, adapt, *arguments)`` runs it; the rest is the sandbox's inside.
+        """
+
+
+def source_of(file: str) -> bytes:
+    """The text of a Lua file of the host."""
     return (files("replicad.scripting") / "lua" / f"{file}.lua").read_bytes()
 
 

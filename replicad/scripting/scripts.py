@@ -14,8 +14,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from replicad.errors import MASTER_DOWN, NO_REPLICAS, ReplyError, err
 from replicad.command import NOT_STALE
+from replicad.errors import MASTER_DOWN, NO_REPLICAS, ReplyError, err
 from replicad.resp import Wire, split_line
 from replicad.scripting.busy import Watch
 from replicad.scripting.calls import Calls, Run
@@ -93,17 +93,17 @@ class Scripting:
         self.calls = Calls(server)
         self.watch = Watch(server, self.calls)
         calls = self.calls
-        self.engine = Engine(
-            Host(
-                call=calls.call,
-                acl_check=calls.acl_check,
-                log=calls.log,
-                set_repl=calls.set_repl,
-                set_resp=calls.set_resp,
-                tick=self.watch.tick,
-                limit=lambda: server.settings["script-memory-limit"],
-            )
+        #: What each engine gets, that of functions with a clock of its own.
+        self.host = Host(
+            call=calls.call,
+            acl_check=calls.acl_check,
+            log=calls.log,
+            set_repl=calls.set_repl,
+            set_resp=calls.set_resp,
+            tick=self.watch.tick,
+            limit=lambda: server.settings["script-memory-limit"],
         )
+        self.engine = Engine(self.host)
         self._scripts: dict[bytes, Script] = {}
 
     # -- the cache
@@ -154,13 +154,13 @@ class Scripting:
     def run(self, client: Client, script: Script, keys: Sequence[bytes], args: Sequence[bytes], read_only: bool) -> Any:
         """EVAL and its kin: returns the reply.  Raises ReplyError."""
         run = Run(client, script.name, read_only=read_only)
-        self._admit(client, script.flags, run)
+        self.admit(client, script.flags, run)
         function = script.function
         if script.generation != self.engine.generation:
             function = self._compile(script)
-        return self.execute(run, function, keys, args)
+        return self.execute(run, self.engine, function, keys, args)
 
-    def _admit(self, client: Client, flags: frozenset[bytes] | None, run: Run) -> None:
+    def admit(self, client: Client, flags: frozenset[bytes] | None, run: Run) -> None:
         """The checks before a script starts: its flags against the state of the server.  Raises ReplyError."""
         server = self._server
         denied = server.deny
@@ -184,17 +184,17 @@ class Scripting:
             if not client.is_master and server.too_few_replicas():
                 raise NO_REPLICAS
 
-    def execute(self, run: Run, function: Any, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """Run compiled code as one unit and return the reply: bytes, int, or encoded.  Raises ReplyError."""
+    def execute(self, run: Run, engine: Engine, function: Any, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        """Run code compiled by ``engine`` as one unit; return the reply: bytes, int, or encoded.  Raises ReplyError."""
         server, client = self._server, run.caller
         propagation = server.propagation
         if server.monitors:
             server.feed_monitors(client, client.argv)
-        self.calls.begin(run, self.engine.table)
+        self.calls.begin(run, engine.table)
         dirty = server.dirty
         propagation.enter()
         try:
-            outcome = self.engine.run(function, keys, args, client.resp)
+            outcome = engine.run(function, keys, args, client.resp)
         finally:
             self.calls.end()
             self.watch.ended(run)
