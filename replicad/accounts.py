@@ -168,7 +168,8 @@ class Accounts:
             try:
                 user.apply_all([b"reset", *rules] if name == DEFAULT else rules)
             except RuleError as error:
-                raise line.error(f"Error in user declaration '{text(error.rule)}': {text(error.reason)}") from None
+                rule = b"<(redacted)" if error.rule[:1] == b"<" else error.rule
+                raise line.error(f"Error in user declaration '{text(rule)}': {text(error.reason)}") from None
             users[name] = user
         return users
 

@@ -28,11 +28,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from replicad.command import Argv, Command
-from replicad.commands.introspection import CATEGORIES, categories_of, every_command
-from replicad.commands.keyspecs import uses_of
+from replicad.command import CATEGORIES, Argv, Command, categories_of, every_command
 from replicad.errors import ReplyError, c_string
 from replicad.glob import matcher
+from replicad.keyspecs import uses_of
 from replicad.resp import split_line
 
 READ, WRITE = 1, 2

@@ -1,7 +1,7 @@
 """The command table: what a command is, how it is registered, where its keys are.
 
-Owns: ``Command``, the ``@command`` decorator, ``TABLE``, the flag words and key positions.  Does not own the commands
-(``commands/``) nor their execution (``dispatch``).
+Owns: ``Command``, the ``@command`` decorator, ``TABLE``, the flag words, ACL categories and key positions.  Does not own
+the commands (``commands/``) nor their execution (``dispatch``).
 
 To add a command, write one function in its family file::
 
@@ -48,6 +48,12 @@ FLAG_WORDS = frozenset(
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog fast no_auth "
     "may_replicate no_mandatory_keys no_async_loading movablekeys allow_busy no_multi asking".split()
 )
+#: In the order in which Redis lists them.
+CATEGORIES = tuple(
+    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking "
+    "dangerous connection transaction scripting".split()
+)
+_GROUP_CATEGORY = {"generic": "keyspace", "sorted-set": "sortedset", "transactions": "transaction"}
 
 
 class Command:
@@ -258,3 +264,25 @@ def track_latency(on: bool) -> None:
     _tracked = on
     for cmd in every_command():
         cmd.slots, cmd.reach = _NOWHERE, 0  # the next time decides
+
+
+def categories_of(cmd: Command) -> list[str]:
+    """The ACL categories without @: those declared and those that follow from flags and group."""
+    found = set(cmd.categories)
+    flags = cmd.flags
+    if "write" in flags:
+        found.add("write")
+    if "readonly" in flags and "scripting" not in found and cmd.group != "scripting":
+        found.add("read")
+    if "admin" in flags:
+        found |= {"admin", "dangerous"}
+    for word in ("pubsub", "blocking"):
+        if word in flags:
+            found.add(word)
+    found.add("fast" if "fast" in flags else "slow")
+    group = _GROUP_CATEGORY.get(cmd.group, cmd.group)
+    # SORT belongs to the types it sorts and WAIT to connections, not to the commands about keys; PUBSUB HELP to nothing
+    elsewhere = group == "pubsub" or (group == "keyspace" and not found.isdisjoint(("sortedset", "connection")))
+    if group in CATEGORIES and not cmd.subcommands and not elsewhere:
+        found.add(group)
+    return [name for name in CATEGORIES if name in found]

@@ -59,8 +59,9 @@ class Line:
     number: int
 
     def error(self, reason: str) -> ConfigFileError:
-        """The error that blames this line."""
-        return ConfigFileError(self.source, self.number, self.text, reason)
+        """The error that blames this line; of a user, whose rules may hold passwords, it shows the name alone."""
+        shown = f"user {text(self.args[0])}" if self.name == "user" and self.args else self.text
+        return ConfigFileError(self.source, self.number, shown, reason)
 
 
 def parse_text(content: bytes | str, source: str) -> list[Line]:

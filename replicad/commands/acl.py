@@ -13,11 +13,11 @@ from typing import Any
 
 from replicad.accounts import DEFAULT, FileError
 from replicad.acl import Denial, RuleError, Selector, Unmatched, check, has_spaces
-from replicad.command import Argv, command, lookup
+from replicad.command import CATEGORIES, Argv, categories_of, command, every_command, lookup
 from replicad.commands.arguments import integer
 from replicad.commands.clients import kill
 from replicad.commands.help import help_of
-from replicad.commands.introspection import CATEGORIES, categories_of, every_command, ordered_set
+from replicad.commands.introspection import ordered_set
 from replicad.errors import ReplyError, c_string, clean, err, unknown_subcommand
 from replicad.resp import OK
 from replicad.session import Client

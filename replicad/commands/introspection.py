@@ -1,34 +1,27 @@
 """What the server tells about its commands: the COMMAND family.
 
-Owns: COMMAND and its subcommands, and the ACL categories of a command.  Does not own the table (``command``), the
-arguments of COMMAND DOCS (``syntax``), nor the key specifications (``keyspecs``).
+Owns: COMMAND and its subcommands.  Does not own the table and its categories (``command``), the arguments of COMMAND DOCS
+(``syntax``), nor the key specifications (``keyspecs``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from replicad.command import Argv, Command, all_commands, command, lookup
+from replicad.command import Argv, Command, all_commands, categories_of, command, every_command, lookup
 from replicad.commands.help import help_of
-from replicad.commands.keyspecs import KeySpec, specs_of, tips_of, uses_of
 from replicad.commands.syntax import arguments_of
 from replicad.errors import SYNTAX, err, unknown_subcommand
 from replicad.glob import match
+from replicad.keyspecs import KeySpec, specs_of, tips_of, uses_of
 from replicad.resp import Replies, Simple, Wire, encode
 from replicad.session import Client
 
-#: In the order in which Redis lists them.
-CATEGORIES = tuple(
-    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking "
-    "dangerous connection transaction scripting".split()
-)
 _FLAGS = (
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog asking fast no_auth "
     "no_mandatory_keys no_async_loading no_multi movablekeys allow_busy"
 ).split()
-_GROUP_CATEGORY = {"generic": "keyspace", "sorted-set": "sortedset", "transactions": "transaction"}
 
 _NOT_A_COMMAND = err("Invalid command specified")
 _NO_KEYS = err("The command has no key arguments")
@@ -39,35 +32,6 @@ _WRONG_ARGUMENTS = err("Invalid arguments specified for command")
 def subcommands_of(cmd: Command) -> list[Command]:
     """Each subcommand once."""
     return list({id(sub): sub for sub in cmd.subcommands.values()}.values())
-
-
-def every_command() -> Iterator[Command]:
-    """Every command, each container followed by its subcommands."""
-    for cmd in all_commands():
-        yield cmd
-        yield from subcommands_of(cmd)
-
-
-def categories_of(cmd: Command) -> list[str]:
-    """The ACL categories without @: those declared and those that follow from flags and group."""
-    found = set(cmd.categories)
-    flags = cmd.flags
-    if "write" in flags:
-        found.add("write")
-    if "readonly" in flags and "scripting" not in found and cmd.group != "scripting":
-        found.add("read")
-    if "admin" in flags:
-        found |= {"admin", "dangerous"}
-    for word in ("pubsub", "blocking"):
-        if word in flags:
-            found.add(word)
-    found.add("fast" if "fast" in flags else "slow")
-    group = _GROUP_CATEGORY.get(cmd.group, cmd.group)
-    # SORT belongs to the types it sorts and WAIT to connections, not to the commands about keys; PUBSUB HELP to nothing
-    elsewhere = group == "pubsub" or (group == "keyspace" and not found.isdisjoint(("sortedset", "connection")))
-    if group in CATEGORIES and not cmd.subcommands and not elsewhere:
-        found.add(group)
-    return [name for name in CATEGORIES if name in found]
 
 
 def flags_of(cmd: Command) -> list[bytes]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
 from replicad.commands.arguments import integer
-from replicad.commands.keyspecs import specs_of
 from replicad.commands.stream_ids import (
     advance,
     after,
@@ -25,6 +24,7 @@ from replicad.commands.stream_ids import (
     parse_id,
 )
 from replicad.errors import SYNTAX, TIMEOUT_NEGATIVE, ReplyError, err
+from replicad.keyspecs import specs_of
 from replicad.notifications import STREAM, report
 from replicad.resp import BLOCKED, NULL_ARRAY, Wire, encode
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Consumer, Group, Pending, Stream, StreamId
@@ -131,6 +131,8 @@ def xread(client: Client, argv: list[bytes]) -> Any:
         stream = db.read(key, Stream)
         if text == b"$":
             wanted.append(MIN_STREAM_ID if stream is None else stream.last_id)
+        elif text == b"+":
+            wanted.append(MIN_STREAM_ID if stream is None else _below_last(stream))
         elif text == b">":
             raise _NO_NEW
         else:
@@ -154,6 +156,14 @@ def xread(client: Client, argv: list[bytes]) -> Any:
         return _reply(client, [(key, entries_reply(stream.range(after(place[key]), count=request.count)))])
 
     return client.block(request.keys, request.timeout_ms, attempt)
+
+
+def _below_last(stream: Stream) -> StreamId:
+    """The greatest id below the last entry: what ``+``, the last entry alone, means since Redis 7.4."""
+    if not len(stream):
+        return stream.last_id
+    milliseconds, sequence = stream.top_id
+    return (milliseconds, sequence - 1) if sequence else (milliseconds - 1, MAX_STREAM_ID[1])
 
 
 def _growth(client: Client, keys: list[bytes]) -> Callable[[bytes, Stream], bool]:

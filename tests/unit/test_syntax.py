@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.command import TABLE, all_commands
 from replicad.commands.introspection import subcommands_of
-from replicad.commands.keyspecs import specs_of
 from replicad.commands.syntax import arguments_of
+from replicad.keyspecs import specs_of
 
 
 def shown(arguments: list[dict[bytes, Any]]) -> str:
