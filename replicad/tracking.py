@@ -22,7 +22,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from replicad.command import Argv, Command
+from replicad.command import Argv, Command, lookup
 from replicad.errors import ReplyError
 from replicad.resp import Wire, pack
 
@@ -182,12 +182,19 @@ class Tracking:
     # -- commands of clients that track
 
     def read(self, client: Client, cmd: Command, argv: Argv) -> None:
-        """``client`` has executed a read-only command: it may keep what it got.
+        """``client`` has executed a read-only command: it may keep what it got."""
+        if cmd.name not in _SCRIPTS:
+            self._remember(client, cmd, argv)
 
-        Call it for ``readonly`` commands only; a script's author passes the script's own command and arguments.
-        """
+    def read_by_script(self, client: Client) -> None:
+        """A script of ``client`` reads: as in Redis 7.0 that is a read of all keys that the script declared."""
+        cmd = lookup(client.argv)
+        if cmd is not None:
+            self._remember(client, cmd, client.argv)
+
+    def _remember(self, client: Client, cmd: Command, argv: Argv) -> None:
         state = client.tracking
-        if state is None or state.bcast or cmd.name in _SCRIPTS:
+        if state is None or state.bcast:
             return
         if (state.optin and not state.caching) or (state.optout and state.caching):
             return

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import DENY_OOM, NOT_STALE, PLAIN, WRITE, Argv, Command, lookup
 from replicad.errors import MISCONF, NO_REPLICAS, READ_ONLY, ReplyError
+from replicad.resp import OK
 from replicad.scripting.conversion import to_lua
 from replicad.session import Client
 
@@ -93,7 +94,7 @@ class Calls:
         self.run = None
 
     def call(self, *args: Any) -> Any:
-        """redis.call and redis.pcall: the reply as a Lua value, or (None, error text, counted)."""
+        """redis.call and redis.pcall: the reply as a Lua value, (None, error text, counted), or (None, None, status)."""
         try:
             argv = list(args)
             for index, arg in enumerate(args):
@@ -114,6 +115,10 @@ class Calls:
             if cmd.gate & WRITE:  # type: ignore[union-attr]
                 run.wrote = True
             reply = server.call(client, cmd, argv) if run.replicates else self._unreplicated(cmd, argv)
+            if run.caller.tracking is not None and "readonly" in cmd.flags:  # type: ignore[union-attr]
+                server.tracking.read_by_script(run.caller)
+            if reply is OK:
+                return None, None, b"OK"
             if isinstance(reply, ReplyError):
                 return None, reply.text, True
             return to_lua(reply, client.resp, self.table)

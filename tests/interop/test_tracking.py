@@ -389,6 +389,32 @@ class Messages(Conversation):
                 lambda: connection.info("stats")["tracking_total_keys"] == str(count), 5, "tracked keys"  # noqa: B023
             )
 
+    def script(self, pair: Pair, name: str, text: str, *keys: str) -> None:
+        """Run a script; what the tracking client and the others hear of it must be equal."""
+        data = encode_command(name, text, len(keys), *keys) + encode_command("PING", "fence")
+        answers = []
+        for connection in (pair.real, pair.ours):
+            connection.send_raw(data)
+            answers.append(self.up_to_fence(connection))
+        self.assertEqual(answers[0], answers[1], text)
+
+    def test_scripts(self) -> None:
+        """A script that reads anything has read all the keys that it declared, and no other."""
+        pair = self.tracker()
+        for name in ("EVAL", "EVAL_RO"):
+            for text, keys in (
+                ("return redis.call('get', 'k')", ()),
+                ("return redis.call('get', KEYS[1])", ("k",)),
+                ("return redis.call('get', KEYS[1])", ("k", "l")),
+                ("return redis.call('get', 'l')", ("k",)),
+                ("return 1", ("k",)),
+            ):
+                self.script(pair, name, text, *keys)
+                self.say(self.pair, "MSET k 1 l 1")
+                self.hear(pair)
+        self.script(pair, "EVAL", "redis.call('get', 'k') redis.call('set', 'k', 2) return redis.call('get', 'k')", "k")
+        self.hear(pair)
+
     def test_versions_of_the_protocol(self) -> None:
         """RESP2 hears nothing; what it has read is told when it speaks RESP3."""
         pair = self.tracker(resp=2)
