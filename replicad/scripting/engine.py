@@ -38,6 +38,8 @@ from replicad.scripting.lua_libraries import load as load_libraries
 #: Above this much memory in use after a script (bytes) the garbage is collected at once, and above it still, a new
 #: interpreter is made.
 _KEEP = 64 << 20
+#: So many keys and arguments are passed one by one, more in tables.
+_FEW = 50
 
 
 class CompileError(Exception):
@@ -67,7 +69,7 @@ class Outcome(NamedTuple):
 class Host:
     """What the engine asks of its surroundings.  None of these may raise.
 
-    ``call(*args)``: redis.call; returns a value for Lua, or (None, error text, whether it was counted).
+    ``call(*args)``: redis.call; returns a value for Lua, (None, error text, whether it was counted), or (None, None, status).
     ``acl_check(*args)``: redis.acl_check_cmd; returns a boolean, or (None, error text).
     ``log(level, text)``, ``set_repl(flags)``, ``set_resp(version)``: the functions of that name.
     ``tick()``: called now and then while a script runs; true to stop it.
@@ -160,9 +162,11 @@ class Engine:
         """Call what ``compile`` returned with KEYS and ARGV; the result is encoded for RESP version ``resp``."""
         runtime, limits = self._runtime, self._limits
         limits.begin(self._host.limit())
-        table = self.table
         try:
-            result = self._run(function, table(keys) if keys else None, table(args) if args else None, resp)
+            if len(keys) + len(args) <= _FEW:
+                result = self._run(function, resp, len(keys), *keys, *args)
+            else:
+                result = self._run(function, resp, None, self.table(keys), self.table(args))
         except lua51.LuaError as error:
             limits.lift()  # before anything else: the next access of the runtime would end the process
             self.close()

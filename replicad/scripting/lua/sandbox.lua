@@ -333,18 +333,26 @@ local script_resp, client_resp = 2, 2
 local function call(...)
   if select("#", ...) == 0 then raise("ERR Please specify at least one argument for this redis lib call") end
   lift()
-  local reply, text, counted = host_call(...)
+  local reply, text, more = host_call(...)
   restrict()
-  if text then error({ err = text, ignore_error_stats_update = counted }, 0) end
+  if more then
+    if not text then return { ok = more } end
+    error({ err = text, ignore_error_stats_update = true }, 0)
+  end
+  if text then error({ err = text }, 0) end
   return reply
 end
 
 local function redis_pcall(...)
   if select("#", ...) == 0 then return { err = "ERR Please specify at least one argument for this redis lib call" } end
   lift()
-  local reply, text, counted = host_call(...)
+  local reply, text, more = host_call(...)
   restrict()
-  if text then return { err = text, ignore_error_stats_update = counted } end
+  if more then
+    if not text then return { ok = more } end
+    return { err = text, ignore_error_stats_update = true }
+  end
+  if text then return { err = text } end
   return reply
 end
 
@@ -623,10 +631,21 @@ local function clean()
   end
 end
 
--- Runs `fn` and returns: true, a string; true, a number; true, nil, the encoded reply; or false, the error's text, its
+-- Runs `fn` with the keys and arguments that follow, of which `key_count` are keys (nil: they are two tables), and returns: true, a string; true, a number; true, nil, the encoded reply; or false, the error's text, its
 -- source, its line, whether it was counted already.
-local function run(fn, keys, argv, resp)
-  globals.KEYS, globals.ARGV = keys or {}, argv or {}
+local function run(fn, resp, key_count, ...)
+  if key_count == 0 then
+    globals.KEYS, globals.ARGV = {}, { ... }
+  elseif key_count == 1 then
+    globals.KEYS, globals.ARGV = { (...) }, { select(2, ...) }
+  elseif key_count then
+    local keys, all, argv = {}, { ... }, {}
+    for index = 1, key_count do keys[index] = all[index] end
+    for index = key_count + 1, #all do argv[index - key_count] = all[index] end
+    globals.KEYS, globals.ARGV = keys, argv
+  else
+    globals.KEYS, globals.ARGV = ...
+  end
   script_resp, client_resp = 2, resp
   restrict()
   local ok, value = xpcall(fn, last_error)
