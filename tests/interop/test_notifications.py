@@ -17,7 +17,10 @@ EVERYTHING = "AKEnm"
 MARK = b"the end of a step"
 
 #: Commands that write and tell nothing, whatever they are given.
-QUIET = {b"FLUSHALL", b"FLUSHDB", b"PFDEBUG", b"SWAPDB", b"XACK"}
+QUIET = {
+    *(b"FLUSHALL", b"FLUSHDB", b"PFDEBUG", b"SWAPDB", b"XACK"),
+    *(b"FUNCTION|DELETE", b"FUNCTION|FLUSH", b"FUNCTION|LOAD", b"FUNCTION|RESTORE"),
+}
 
 Step = tuple[Argument, ...]
 
@@ -210,6 +213,24 @@ class DeliveryTests(NotificationTestCase):
         self.do("XADD", "s", "1", "f", "v")
         waiting.read()
         self.assertIn(b"__keyspace@0__:s xgroup-createconsumer", self.told())
+
+    def test_scripts(self) -> None:
+        script = "redis.call('set', KEYS[1], 1) redis.call('incr', KEYS[1]) redis.pcall('lpush', KEYS[1], 1)"
+        self.do("EVAL", f"{script} redis.call('get', 'missing') return redis.call('del', KEYS[1])", 1, "k")
+        self.assertEqual(len(self.told()), 10)
+
+    def test_a_key_that_migrates(self) -> None:
+        """From each server to the other: told at both ends."""
+        told = []
+        for source, target in ((self.real, self.ours), (self.ours, self.real)):
+            port = target.client.socket.getpeername()[1]
+            steps = source.steps([("FLUSHALL",), ("SET", "k", 1), ("MIGRATE", "127.0.0.1", port, "k", 0, 5000, "COPY")])
+            target.client.must("FLUSHALL")
+            steps += source.steps([("MIGRATE", "127.0.0.1", port, "k", 0, 5000)])
+            target.client.must("PUBLISH", MARK, "")
+            told.append((steps, target.until_mark()))
+        self.assertEqual(told[0], told[1])
+        self.assertIn(b"__keyspace@0__:k del", told[0][0][-1][1])
 
     def test_who_listens_to_its_own_changes(self) -> None:
         """In RESP3 one connection may do both: messages stand in order between the replies."""
