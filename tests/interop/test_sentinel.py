@@ -88,7 +88,7 @@ class Trios(SynchronousTestCase):
     def asked(self, *kinds: str) -> None:
         """SENTINEL FAILOVER, and clients that ask Sentinel find the new master."""
         nodes, sentinels = self.trio(*kinds, priorities=(10, 50))
-        first, second, _ = nodes
+        second = nodes[1]
         client = RedisPySentinel(sentinels.addresses, socket_timeout=5).master_for(NAME, socket_timeout=5)
         client.set("by-client", "1")
         self.assertEqual(sentinels.nodes[1].call("SENTINEL", "FAILOVER", NAME), b"OK")
