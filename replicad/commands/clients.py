@@ -315,6 +315,15 @@ def client_no_touch(client: Client, argv: Argv) -> Any:
     return OK
 
 
+@command(b"CLIENT|CAPA", -3, _PLAIN, group="connection", since="8.0.0")
+def client_capa(client: Client, argv: Argv) -> Any:
+    """Takes note of what the client is capable of: nothing here depends on it (Valkey redirects such clients).
+
+    CLIENT CAPA capability [capability ...]
+    """
+    return OK
+
+
 @command(b"CLIENT|HELP", 2, "loading stale", group="connection", since="5.0.0")
 def client_help(client: Client, argv: Argv) -> Any:
     """Lists the subcommands.

@@ -19,7 +19,7 @@ from replicad.commands.sampling import MOST_REPEATED, sample_arguments
 from replicad.commands.scanning import scan_collection, scan_cursor
 from replicad.errors import OUT_OF_RANGE, SYNTAX, err, wrong_arity
 from replicad.notifications import ZSET
-from replicad.resp import format_double
+from replicad.resp import NULL_ARRAY, format_double
 from replicad.values import SortedSet
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _rank(client: Client, argv: list[bytes], reverse: bool) -> Any:
     value = client.db.read(argv[1], SortedSet)
     rank = None if value is None else value.rank(argv[2])
     if value is None or rank is None:
-        return None
+        return NULL_ARRAY if with_score else None
     if reverse:
         rank = len(value) - 1 - rank
     return [rank, score_reply(client, value.scores[argv[2]])] if with_score else rank

@@ -43,6 +43,7 @@ _HASH_READ = "@fast @hash @read"
 _HASH_WRITE = "@fast @hash @write"
 #: Commands of versions after 7.0: arity, flags, categories.
 LATER: dict[bytes, tuple[int, str, str]] = {
+    b"client|capa": (-3, "loading noscript stale", "@connection @slow"),  # of Valkey
     b"client|no-touch": (3, "loading noscript stale", "@connection @slow"),
     b"client|setinfo": (4, "loading noscript stale", "@connection @slow"),
     b"hexpire": (-6, "fast write", _HASH_WRITE),
