@@ -305,6 +305,16 @@ class ClientConnection(Protocol):
             self.close()
 
     @property
+    def unread(self) -> int:
+        """Bytes received of commands that have not been executed."""
+        return self.reader.pending + self._behind
+
+    @property
+    def pieces(self) -> int:
+        """Replies, or parts of them, in the output queue."""
+        return len(self._output)
+
+    @property
     def busy(self) -> bool:
         """Replies are on their way: somebody else must not register as the transport's producer yet."""
         return self._producing or self.queued > 0 or bool(self._held)

@@ -161,7 +161,7 @@ _NETWORK = [
     ),
     _row("client-query-buffer-limit", Memory(1 << 20), 1 << 30, "acting"),
     _row("proto-max-bulk-len", Memory(1 << 20), 512 << 20, "acting"),
-    _row("maxmemory-clients", Memory(0, ULONG_MAX, percent=True), 0),
+    _row("maxmemory-clients", Memory(0, ULONG_MAX, percent=True), 0, "acting"),
 ]
 
 _TLS = [

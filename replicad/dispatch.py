@@ -223,8 +223,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
         append(server.monitors.flush())
     propagation.flush()
     client.write_offset = server.history.offset
-    if cmd is not None:
-        client.last_command = cmd
+    client.last_command = cmd
     return b"".join(out) if len(out) != 1 else out[0]
 
 

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from replicad import REDIS_VERSION, __version__
-from replicad.command import every_command, lookup
+from replicad import REDIS_VERSION, __version__, client_memory
+from replicad.command import Argv, every_command, lookup
 from replicad.usage import measure
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _server(server: Server) -> Fields:
 
 def _clients(server: Server) -> Fields:
     ordinary = [one for one in server.clients.values() if one.replica is None and not one.is_master]
-    biggest_input = max((_pending(one) for one in ordinary), default=0)
+    biggest_input = max((client_memory.unread(one) for one in ordinary), default=0)
     biggest_output = max((one.connection.queued for one in ordinary), default=0)
     return [
         ("connected_clients", len(ordinary) + int(server.replication.link_up)),  # the master's link counts, as in Redis
@@ -97,7 +97,7 @@ def _clients(server: Server) -> Fields:
         ("maxclients", server.settings["maxclients"]),
         ("client_recent_max_input_buffer", biggest_input),
         ("client_recent_max_output_buffer", biggest_output),
-        ("blocked_clients", len(server.blocking.clients)),
+        ("blocked_clients", len(server.blocking.clients) + len(server.held)),
         ("tracking_clients", len(server.tracking.clients)),
         ("clients_in_timeout_table", sum(1 for one in server.blocking.clients.values() if one.timer is not None)),
     ]
@@ -241,7 +241,7 @@ def _stats(server: Server) -> Fields:
         ("expired_time_cap_reached_count", 0),
         ("expire_cycle_cpu_milliseconds", 0),
         ("evicted_keys", server.eviction.evicted),
-        ("evicted_clients", 0),
+        ("evicted_clients", server.client_memory.evicted),
         ("total_eviction_exceeded_time", exceeded_ms),
         ("current_eviction_exceeded_time", exceeded_now_ms),
         ("keyspace_hits", stats.hits),
@@ -401,12 +401,6 @@ def info_text(server: Server, sections: Sequence[str] = ()) -> str:
 # -- CLIENT LIST
 
 
-def _pending(client: Client) -> int:
-    """Bytes of a command that has not arrived completely."""
-    reader = getattr(client.connection, "reader", None)
-    return reader.pending if reader is not None else 0
-
-
 def _descriptor(client: Client) -> int:
     transport = getattr(client.connection, "transport", None)
     try:
@@ -415,31 +409,35 @@ def _descriptor(client: Client) -> int:
         return -1
 
 
-def _last_command(client: Client) -> str:
+def _command_name(client: Client, argv: Argv) -> str:
+    """The command that runs or waits (``argv``), else the latest one; NULL when that was none."""
     if client.in_exec:
         return "exec"
-    cmd = lookup(client.argv) if client.argv else client.last_command
-    return cmd.name.decode() if cmd is not None else "NULL"
+    cmd = lookup(argv) if argv else client.last_command
+    return "NULL" if cmd is None or cmd.subcommands else cmd.name.decode()
 
 
-def client_line(server: Server, client: Client) -> str:
+def client_line(server: Server, client: Client, running: bool = False) -> str:
     """The line of CLIENT LIST about ``client``, without a line end: ``key=value`` words in the order of Redis 7.0.
 
-    ``lib-name`` and ``lib-ver`` come behind them when the client told them.
+    ``running`` tells that it is a command of this client that asks.  ``lib-name`` and ``lib-ver`` come behind the rest when
+    the client told them.  There are no reply buffers of a fixed size, so that ``rbs``, ``rbp`` and ``obl`` are always 0.
     """
     now = time.monotonic()
-    pending, queued = _pending(client), client.connection.queued
-    arguments = sum(map(len, client.argv))
+    connection = client.connection
+    queued = connection.queued
+    # who is idle still has the latest arguments, but nothing depends on them
+    argv = client.argv if running or client.blocked is not None else client.queue[0] if client.paused else []
     in_multi = -1 if client.multi is None else len(client.multi)
-    multi_bytes = sum(len(word) for _, argv in client.multi or () for word in argv)
     line = (
         f"id={client.id} addr={client.addr} laddr={client.laddr} fd={_descriptor(client)} "
         f"name={client.name.decode('latin-1')} age={int(now - client.created)} "
         f"idle={int(now - client.last_interaction)} flags={client.flags} db={client.db.index} "
         f"sub={len(client.channels or ())} psub={len(client.patterns or ())} ssub={len(client.shard_channels or ())} "
-        f"multi={in_multi} qbuf={pending} qbuf-free=0 argv-mem={arguments} multi-mem={multi_bytes} "
-        f"rbs=0 rbp=0 obl=0 oll={int(queued > 0)} omem={queued} tot-mem={pending + arguments + multi_bytes + queued} "
-        f"events={'rw' if queued else 'r'} cmd={_last_command(client)} user={client.user.decode('latin-1')} "
+        f"multi={in_multi} qbuf={client_memory.unread(client)} qbuf-free=0 argv-mem={sum(map(len, argv))} "
+        f"multi-mem={client_memory.queued_arguments(client)} rbs=0 rbp=0 obl=0 "
+        f"oll={getattr(connection, 'pieces', 0)} omem={queued} tot-mem={client_memory.total(client)} "
+        f"events={'rw' if queued else 'r'} cmd={_command_name(client, argv)} user={client.user.decode('latin-1')} "
         f"redir={client.tracking.redirect if client.tracking is not None else -1} resp={client.resp}"
     )
     if client.lib_name or client.lib_ver:

@@ -20,6 +20,7 @@ from twisted.application.service import Service
 import replicad.commands  # noqa: F401  (registers every command)
 from replicad.accounts import Accounts
 from replicad.blocking import Blocking
+from replicad.client_memory import ClientMemory
 from replicad.command import (
     ANY,
     DENY_OOM,
@@ -85,6 +86,7 @@ class Server(Service):
         self.blocking = Blocking(self)
         self.pubsub = PubSub()
         self.tracking = Tracking(self)
+        self.client_memory = ClientMemory(self)
         self.notifying = 0  #: what keyspace notifications tell, see ``notifications``
         self.notifications = Notifications(self.pubsub)
         self.notify = self.notifications.notify
@@ -226,11 +228,11 @@ class Server(Service):
             client.replica.lost()
         client.connection = NOWHERE  # the two know each other: a cycle, which the collector would not look for
 
-    def describe(self, client: Client) -> str:
+    def describe(self, client: Client, running: bool = False) -> str:
         """One line about a client, as CLIENT INFO shows it."""
         from replicad.info import client_line
 
-        return client_line(self, client)
+        return client_line(self, client, running)
 
     def output_limit(self, client: Client) -> tuple[int, int, int]:
         """(hard, soft, soft seconds) of client-output-buffer-limit for this kind of client."""

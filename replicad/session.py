@@ -261,7 +261,7 @@ class Client:
             out += "P"
         if self.multi is not None or self.in_exec:
             out += "x"
-        if self.blocked is not None:
+        if self.blocked is not None or self.paused:
             out += "b"
         if self.tracking is not None:
             out += "t" + "R" * self.tracking.broken + "B" * self.tracking.bcast

@@ -68,6 +68,7 @@ class Timekeeper:
         if server.pause_until_ms and server.clock.now_ms >= server.pause_until_ms:
             server.unpause()
         server.eviction.tick()
+        server.client_memory.tick()
         server.ops.sample(server.clock.now_ms, server.commands_processed, server.net_input, server.net_output)
         server.saver.tick()
         if self._ticks % 10 == 0:

@@ -175,7 +175,7 @@ def reset(client: Client, argv: Argv) -> Any:
     client.resp = 2
     client.name = b""
     client.reply_mode = "on"
-    client.no_evict = client.no_touch = False
+    client.no_touch = False  # NO-EVICT stays on in Redis 7.0
     server.acl.welcome(client)
     return _RESET
 

@@ -124,6 +124,7 @@ def config_resetstat(client: Client, argv: Argv) -> Any:
     server.net_input = server.net_output = 0
     server.ops = type(server.ops)()
     server.eviction.reset_statistics()
+    server.client_memory.evicted = 0
     server.saver.last_fork_usec = 0
     server.saver.saves = 0
     return OK

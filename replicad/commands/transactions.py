@@ -82,13 +82,14 @@ def exec_(client: Client, argv: list[bytes]) -> Any:
         for cmd, queued_argv in queued:
             account = client.account  # each time: the transaction itself may change users
             denial = check(account, cmd, queued_argv) if account is not None and account.restricted else None
+            closing = client.closing  # CLIENT KILL of itself is still answered
             if denial is None:
                 reply = server.call(client, cmd, queued_argv)
             else:
                 server.acl.log.refused(client, denial)
                 reply = denial.in_exec()
                 server.count_error(reply.text)
-            if reply is not NO_REPLY and not client.closing:
+            if reply is not NO_REPLY and not closing:
                 encoded = encode(reply, client.resp)
                 replies.append(encoded)
                 size += len(encoded)

@@ -7,6 +7,7 @@ import time
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from replicad.client_memory import CONNECTION
 from replicad.command import TABLE
 from replicad.config import load
 from replicad.info import client_line, human, info_text
@@ -142,8 +143,10 @@ class ClientLine(SynchronousTestCase):
         client.created -= 100
         client.last_interaction -= 50
         client.resp = 3
-        fields = self.fields(client)
+        self.assertEqual(self.fields(client)["cmd"], "NULL")  # it has run, and no other is known
+        fields = dict(word.split("=", 1) for word in client_line(self.server, client, running=True).split(" "))
         for name, value in (
+            *(("argv-mem", "10"), ("tot-mem", str(CONNECTION + 7))),
             *(("addr", "1.2.3.4:5"), ("db", "3"), ("sub", "2"), ("psub", "1"), ("multi", "1"), ("cmd", "config|get")),
             *(("name", "me"), ("resp", "3"), ("flags", "Px"), ("multi-mem", "7"), ("age", "100"), ("idle", "50")),
         ):
