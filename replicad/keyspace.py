@@ -425,6 +425,10 @@ class Database:
         """Remove ``key``; True when it was there (expired ones count as gone).  Listeners are told of a ``del``."""
         if self.deadlines.count and self._expired(key) and self.expire is not None:
             return False
+        return self.drop(key)
+
+    def drop(self, key: bytes) -> bool:
+        """As ``delete``, where an expired key counts as there: for commands that find nothing to store under it."""
         if not self.remove(key):
             return False
         if self.notify is not None:
@@ -467,9 +471,7 @@ class Database:
             if self.observed:
                 self.on_touched(self, key)  # type: ignore[misc]
         else:
-            self.remove(key)
-            if self.notify is not None:
-                self.notify(GENERIC, b"del", key, self.index)
+            self.drop(key)
 
     def set_deadline(self, key: bytes, at_ms: int | None) -> None:
         """Let the existing ``key`` expire at ``at_ms`` (Unix milliseconds), or never."""

@@ -181,7 +181,8 @@ def _bitfield(client: Client, argv: list[bytes], only_get: bool) -> list[int | N
             db.put_keeping(key, value)
         # Redis 7.0 counts nothing when the string only grew because all fields failed: its replicas then lack the key.
         client.server.dirty += changes or 1
-        report(client, STRING, b"setbit", key)
+        if changes:
+            report(client, STRING, b"setbit", key)
     return out
 
 

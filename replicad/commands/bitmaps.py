@@ -245,6 +245,6 @@ def bitop(client: Client, argv: list[bytes]) -> int:
         db.put(argv[2], result)
         client.server.dirty += 1
         report(client, STRING, b"set", argv[2])
-    elif db.delete(argv[2]):
+    elif db.drop(argv[2]):
         client.server.dirty += 1
     return len(result)

@@ -322,7 +322,7 @@ def _store(client: Client, found: list[Found], options: _Options) -> int:
         db.put(key, SortedSet.from_scores(scores))
         client.server.dirty += len(found)
         report(client, ZSET, b"geosearchstore" if options.search else b"georadiusstore", key)
-    elif db.delete(key):
+    elif db.drop(key):
         client.server.dirty += 1
     return len(found)
 

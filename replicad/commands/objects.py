@@ -179,7 +179,7 @@ def restore(client: Client, argv: list[bytes]) -> Any:
     if ttl_ms:
         at_ms = ttl_ms if absolute else ttl_ms + server.clock.now_ms
         if at_ms <= server.clock.now_ms and db.expire is not None and not client.is_master:
-            if replace and db.delete(key):
+            if replace and db.drop(key):
                 server.dirty += 1
                 server.propagation.replace(b"UNLINK" if server.settings["lazyfree-lazy-server-del"] else b"DEL", key)
             return OK

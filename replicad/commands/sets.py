@@ -296,7 +296,7 @@ def _store(client: Client, key: bytes, members: Members, event: bytes) -> int:
         client.db.put(key, members)
         client.server.dirty += 1
         report(client, SET, event, key)
-    elif client.db.delete(key):
+    elif client.db.drop(key):
         client.server.dirty += 1
     return len(members)
 

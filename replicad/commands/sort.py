@@ -172,7 +172,7 @@ def _sort(client: Client, argv: list[bytes], may_store: bool) -> Any:
         db.put(options.target, deque(b"" if item is None else item for item in out))
         client.server.dirty += len(out)
         report(client, LIST, b"sortstore", options.target)
-    elif db.delete(options.target):
+    elif db.drop(options.target):
         client.server.dirty += 1
     return len(out)
 

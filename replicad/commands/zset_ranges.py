@@ -171,7 +171,7 @@ def _store(client: Client, key: bytes, found: Pairs) -> int:
         client.db.put(key, SortedSet.from_pairs(found))
         report(client, ZSET, b"zrangestore", key)
         client.server.dirty += 1
-    elif client.db.delete(key):
+    elif client.db.drop(key):
         client.server.dirty += 1
     return len(found)
 

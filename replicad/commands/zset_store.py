@@ -188,7 +188,7 @@ def _store(client: Client, argv: list[bytes], operation: int) -> int:
         server.dirty += 1
         if server.notifying:
             server.notify(ZSET, _EVENTS[operation], argv[1], db.index)
-    elif db.delete(argv[1]):
+    elif db.drop(argv[1]):
         client.server.dirty += 1
     return len(result)
 
