@@ -427,7 +427,10 @@ def client_line(server: Server, client: Client, running: bool = False) -> str:
     connection = client.connection
     queued = connection.queued
     # who is idle still has the latest arguments, but nothing depends on them
-    argv = client.argv if running or client.blocked is not None else client.queue[0] if client.paused else []
+    if running or client.blocked is not None:
+        argv = client.argv
+    else:
+        argv = client.queue[0] if client.paused and client.queue else []
     in_multi = -1 if client.multi is None else len(client.multi)
     line = (
         f"id={client.id} addr={client.addr} laddr={client.laddr} fd={_descriptor(client)} "
