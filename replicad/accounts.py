@@ -215,9 +215,7 @@ class Accounts:
 
     def save_file(self) -> None:
         """ACL SAVE: write the users to the ACL file in one step.  Raises OSError."""
-        lines = [
-            b" ".join([b"user", name, *self.users[name].words(_quoted)]) + b"\n" for name in sorted(self.users)
-        ]
+        lines = [b" ".join([b"user", name, *self.users[name].words(_quoted)]) + b"\n" for name in sorted(self.users)]
         replace_file(self._path(), b"".join(lines))
 
     def _path(self) -> str:
@@ -334,7 +332,7 @@ class AccessLog:
     def add(self, client: Client, reason: bytes, context: bytes, what: bytes, name: bytes) -> None:
         """Note one refusal."""
         now_ms = self._server.clock.now_ms
-        description = self._server.describe(client).encode("utf-8", "surrogateescape")
+        description = self._server.describe(client, running=True).encode("utf-8", "surrogateescape")
         new = Refusal(1, reason, context, what, name, now_ms, description)
         for place, old in enumerate(self._entries):
             if place == _COMPARED:

@@ -52,7 +52,7 @@ _IN_EXEC = {
     for kind, reason in (
         (COMMAND, b"no permission to execute the command or subcommand"),
         (KEY, b"no permission to touch the specified keys"),
-        (CHANNEL, b"no permission to access one of the channels used as arguments to the command"),
+        (CHANNEL, b"no permission to access one of the channels used as arguments"),
     )
 }
 _IN_SCRIPT = {

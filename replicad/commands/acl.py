@@ -25,9 +25,7 @@ from replicad.session import Client
 _PLAIN = "noscript loading stale"
 _ADMIN = "admin noscript loading stale"
 _REDACTED = b"(redacted)"
-_BITS = err(
-    "ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096"
-)
+_BITS = err("ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096")
 _NO_FILE = err(
     "This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER "
     "command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users "

@@ -191,7 +191,8 @@ class Files(SynchronousTestCase):
             b"Error in applying operation '+@foo': Unknown command or category name in ACL. users.acl:4: Error in applying "
             b"operation '+bar': Unknown command or category name in ACL. users.acl:5 should start with user keyword "
             b"followed by the username. WARNING: Duplicate user 'd' found on line 7. users.acl:8: Unmatched parenthesis "
-            b"in selector definition.WARNING: ACL errors detected, no change to the previously active ACL rules was performed",
+            b"in selector definition.WARNING: ACL errors detected, no change to the previously active ACL rules was "
+            b"performed",
         )
 
     def test_the_user_default(self) -> None:
@@ -221,7 +222,7 @@ class Files(SynchronousTestCase):
     def test_rewriting(self) -> None:
         server = self.server("user b on\n# between\nuser c on\nuser d on\n")
         server.acl.delete(b"c")
-        server.acl.change(b"a", [b"+get", b'~"', b"(\"~a'b\"", b"+get|x)", b">pass", b"(+get ~x)"])
+        server.acl.change(b"a", [b"+get", b'~"', b'("~a\'b"', b"+get|x)", b">pass", b"(+get ~x)"])
         shown = {name: user.shown() for name, user in server.acl.users.items()}
         text = self.written(server)
         self.assertNotIn("pass ", text.replace("nopass ", ""))
