@@ -43,7 +43,7 @@ _SCRIPTS = frozenset([b"eval_ro", b"evalsha_ro", b"fcall_ro"])
 class Tracked:
     """What CLIENT TRACKING ON said about one client."""
 
-    __slots__ = ("bcast", "broken", "caching", "noloop", "optin", "optout", "prefixes", "redirect")
+    __slots__ = ("bcast", "broken", "caching", "noloop", "optin", "optout", "own", "prefixes", "redirect")
 
     def __init__(self) -> None:
         self.bcast = self.optin = self.optout = self.noloop = False
@@ -51,6 +51,8 @@ class Tracked:
         self.broken = False  #: a message found that client gone
         self.caching = False  #: CLIENT CACHING was said for the next command or transaction
         self.prefixes: dict[bytes, None] = {}
+        #: What the running command of this client will be told of behind its reply: a key, or None for all keys.
+        self.own: list[bytes | None] = []
 
     @property
     def flags(self) -> list[bytes]:
@@ -127,9 +129,7 @@ class Tracking:
         #: By prefix the keys that changed in this turn, and the tracking client that changed each of them last.
         self._changed: dict[bytes, dict[bytes, Client | None]] = {}
         self._due = False
-        #: The tracking client whose command runs now, and what it will be told behind the reply: a key, or None for all.
-        self.current: Client | None = None
-        self._own: list[bytes | None] = []
+        self.current: Client | None = None  #: the tracking client whose command runs now
 
     @property
     def active(self) -> bool:
@@ -143,6 +143,7 @@ class Tracking:
         if client.tracking is not None:
             state.prefixes = client.tracking.prefixes
             state.caching = client.tracking.caching
+            state.own = client.tracking.own
         client.tracking = state
         self.clients[client.id] = client
         if state.bcast:
@@ -218,16 +219,18 @@ class Tracking:
     def ended(self, client: Client, cmd: Command, argv: Argv) -> list[Wire]:
         """A command of a tracking client has run; returns the messages that go out behind its reply."""
         state = client.tracking
-        if state is not None:
-            if "readonly" in cmd.flags:
-                self.read(client, cmd, argv)
-            self.forget_caching(client, cmd)
-        self.current = None
-        if not self._own:
+        if state is None:  # switched off just now
+            self.current = None
             return []
-        own, self._own = self._own, []
+        if "readonly" in cmd.flags:
+            self.read(client, cmd, argv)
+        self.forget_caching(client, cmd)
+        self.current = None
+        if not state.own:
+            return []
+        own, state.own = state.own, []
         messages = []
-        for key in own if state is not None else ():
+        for key in own:
             target, data = self._message(client, None if key is None else pack((key,)))
             if target is client:
                 messages.append(Wire(data))
@@ -257,8 +260,8 @@ class Tracking:
     def flushed(self) -> None:
         """All keys of a database, or of all, are gone: every tracking client drops everything."""
         for client in list(self.clients.values()):
-            if client is self.current:
-                self._own.append(None)
+            if client is self.current and client.tracking is not None:
+                client.tracking.own.append(None)
             else:
                 self._tell(client, None)
         self._forget_table()
@@ -271,7 +274,7 @@ class Tracking:
                 continue
             if client is self.current:
                 if evicted or not client.tracking.noloop:
-                    self._own.append(key)
+                    client.tracking.own.append(key)
                 continue
             body = body or pack((key,))
             self._tell(client, body)
