@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from replicad.expiring_hash import ExpiringHash
 from replicad.persistence import lmdbstore
 from replicad.persistence.interfaces import DamagedSnapshot, ISnapshotBackendFactory, SnapshotInfo
 from replicad.persistence.lmdbstore import LMDBBackend, LMDBFactory
 from replicad.persistence.rdbfile import RDBFileBackend, RDBFileFactory
-from replicad.values import Stream
+from replicad.values import Consumer, Group, SortedSet, Stream
 
 from .suite import NEW, OLD, BackendSuite, IncrementalSuite, by_key
 
@@ -34,6 +35,7 @@ class RDBFileTest(BackendSuite, SynchronousTestCase):
             ([(0, b"a", b"b", None)], OLD, b"REDIS0009"),
             ([(0, b"a", Stream(), None)], OLD, b"REDIS0010"),
             ([(0, b"a", b"b", None)], NEW, b"REDIS0010"),
+            ([(0, b"a", ExpiringHash({b"f": b"v"}, SortedSet.from_scores({b"f": 5})), None)], OLD, b"REDIS0012"),
         ):
             for checksum in (True, False):
                 backend = RDBFileBackend(self.directory, "dump.rdb", checksum=checksum)
@@ -103,6 +105,16 @@ class LMDBTest(IncrementalSuite, SynchronousTestCase):
 
     def stored(self, directory: str) -> list[str]:
         return [os.path.join(directory, "replicad.lmdb", "data.mdb")]
+
+    def test_times_of_consumers(self) -> None:
+        """Both times of a consumer are kept: since when it is active, too, which RDB files of Redis 7.0 have no place for."""
+        stream = Stream()
+        stream.groups[b"g"] = Group((0, 0), None)
+        stream.groups[b"g"].consumers[b"c"] = Consumer(1_700_000_000_000, 1_600_000_000_000)
+        stream.groups[b"g"].consumers[b"idle"] = Consumer(1_700_000_000_000)
+        entries = [(0, b"s", stream, None)]
+        self.backend.save(entries, OLD)
+        self.assertEqual(self.loaded()[1], by_key(entries))
 
     def test_map_grows(self) -> None:
         """More than was reckoned: values that need a page for little more than half a page."""
