@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import DENY_OOM
 from replicad.keyspace import SHARD_BITS, SHARD_MASK, SHARDS, Database
-from replicad.ledger import AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase
+from replicad.ledger import NEW_COUNTER, AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase
 from replicad.memory import DEADLINE
 from replicad.notifications import EVICTED
 from replicad.usage import buffered, resident_memory, startup_memory, tables
@@ -69,6 +69,7 @@ class Eviction:
         self._turn_due = self._counting = False
         self._exceeded_since = self._exceeded_total = 0.0
         self._idle_wanted_until = 0.0
+        self._recording_since = 0  #: in tenths of a second: nothing is known of accesses before
 
     # -- settings
 
@@ -111,7 +112,7 @@ class Eviction:
         if kind is self._kind:
             return
         self._kind = kind
-        self.server.clock.tenths = self.server.clock.now_ms // 100
+        self.server.clock.tenths = self._recording_since = self.server.clock.now_ms // 100
         for db in self.server.databases:
             if kind is Database:
                 db.__class__ = kind
@@ -167,11 +168,14 @@ class Eviction:
         return all(db.ledger is not None and db.ledger.counted for db in self.server.databases)
 
     def _look(self) -> None:
-        """Read anew what is not counted change by change, and give each ledger its ceiling."""
+        """Read anew what is not counted change by change: it takes some tenths of a millisecond."""
+        self._fixed = tables(self.server.databases) + buffered(self.server)
+        if self.accounting:
+            self._share_room()
+
+    def _share_room(self) -> None:
+        """Give each ledger its ceiling: what there is of it and all that is free."""
         databases = self.server.databases
-        self._fixed = tables(databases) + buffered(self.server)
-        if not self.accounting:
-            return
         room = self.limit - self.counted_memory() if self.limit else 1 << 62
         for db in databases:
             db.ledger.ceiling = db.ledger.bytes + room
@@ -257,7 +261,7 @@ class Eviction:
             return ROOM
         excess = self.counted_memory() - self.limit
         if excess <= 0:
-            self._look()
+            self._share_room()
             if self.full:
                 self._clear()
             return ROOM
@@ -269,7 +273,7 @@ class Eviction:
         state = self._evict(excess + min(self.limit // _SLACK_PART, _SLACK_MOST), started + self._patience())
         server.watch_latency(b"eviction-cycle", int((time.perf_counter() - started) * 1e9))
         if state is not RUNNING:
-            self._look()
+            self._share_room()
             if self.counted_memory() <= self.limit:
                 self._clear()
                 return ROOM
@@ -365,13 +369,11 @@ class Eviction:
         pool, index = self._pool, db.index
         by_frequency = self.uses_lfu
         minute = clock.tenths // 600 & _MINUTES
+        unknown = minute << 8 | NEW_COUNTER if by_frequency else self._recording_since
         keys = _sample(db, volatile, samples)
         for key in keys:
-            record = accesses[hash(key) & SHARD_MASK].get(key)
-            if record is None:
-                score = 0
-            else:
-                score = 255 - lfu.decayed(record, minute) if by_frequency else clock.tenths - record
+            record = accesses[hash(key) & SHARD_MASK].get(key, unknown)
+            score = 255 - lfu.decayed(record, minute) if by_frequency else clock.tenths - record
             candidate = (score, index, key)
             if candidate not in pool:
                 pool.append(candidate)
@@ -383,14 +385,15 @@ class Eviction:
 
     def frequency(self, db: Database, key: bytes) -> int:
         """OBJECT FREQ; the policy is one of the LFU ones."""
-        record = db.ledger.accesses[hash(key) & SHARD_MASK].get(key, 0)
-        return self.lfu.decayed(record, self.server.clock.tenths // 600 & _MINUTES)
+        minute = self.server.clock.tenths // 600 & _MINUTES
+        record = db.ledger.accesses[hash(key) & SHARD_MASK].get(key, minute << 8 | NEW_COUNTER)
+        return self.lfu.decayed(record, minute)
 
     def idle_seconds(self, db: Database, key: bytes) -> int:
         """OBJECT IDLETIME.  Unless the policy is an LRU one, accesses are recorded from the first question on."""
         self._want_idle_times()
-        record = db.ledger.accesses[hash(key) & SHARD_MASK].get(key)
-        return 0 if record is None else max(self.server.clock.tenths - record, 0) // 10
+        record = db.ledger.accesses[hash(key) & SHARD_MASK].get(key, self._recording_since)
+        return max(self.server.clock.tenths - record, 0) // 10
 
     def set_idle_seconds(self, db: Database, key: bytes, seconds: int) -> None:
         """RESTORE IDLETIME: ``key`` was used last so many seconds ago."""

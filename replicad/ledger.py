@@ -315,6 +315,11 @@ class RecencyDatabase(AccountedDatabase):
         AccountedDatabase.load(self, key, value, at_ms)
         self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
 
+    def set_deadline(self, key: bytes, at_ms: int | None) -> None:
+        """See ``Database.set_deadline``; to Redis EXPIRE is a use of the key."""
+        self.ledger.accesses[hash(key) & SHARD_MASK][key] = self.clock.tenths
+        AccountedDatabase.set_deadline(self, key, at_ms)
+
     def new_access(self) -> int:
         """The record of a key whose accesses are not known."""
         return self.clock.tenths
