@@ -335,9 +335,9 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     if server.monitors and flags.isdisjoint(_NOT_MONITORED):
         server.monitors.note(client, argv)
     if client.no_touch and server.eviction.recording and _leaves_no_access(client, cmd):
-        if client.tracking is not None:
-            server.tracking.forget_caching(client, cmd)
-        return server.eviction.unrecorded(client, cmd, argv)
+        reply = server.eviction.unrecorded(client, cmd, argv)
+        server.tracking.forget_caching(client, cmd)
+        return reply
     if client.tracking is not None:
         server.tracking.current = client
     return _PASS

@@ -468,7 +468,8 @@ class Server(Service):
                 db.notify = self.notify if self.notifying else None
             self.update_observed(self.databases[0])
 
-        settings.on_change("tracking-table-max-keys", lambda value: self.tracking.limit())
+        self.tracking.set_limit(settings["tracking-table-max-keys"])
+        settings.on_change("tracking-table-max-keys", self.tracking.set_limit)
         settings.on_change("proto-max-bulk-len", longest_bulk)
         settings.on_change("repl-backlog-size", backlog)
         settings.on_change("loglevel", loglevel)

@@ -36,6 +36,8 @@ _PUSH = b">2\r\n$10\r\ninvalidate\r\n"
 _BROKEN = b">2\r\n$21\r\ntracking-redir-broken\r\n:%d\r\n"
 
 _SHARDS = 1024
+#: Where most reads have their key.
+_FIRST_WORD = (1, 1, 1)
 #: A script's reads are remembered by the keys that it declared, so running it is no read by itself.
 _SCRIPTS = frozenset([b"eval_ro", b"evalsha_ro", b"fcall_ro"])
 
@@ -129,6 +131,7 @@ class Tracking:
         #: By prefix the keys that changed in this turn, and the tracking client that changed each of them last.
         self._changed: dict[bytes, dict[bytes, Client | None]] = {}
         self._due = False
+        self._most_keys = 1 << 62
         self.current: Client | None = None  #: the tracking client whose command runs now
 
     @property
@@ -199,20 +202,28 @@ class Tracking:
             return
         if (state.optin and not state.caching) or (state.optout and state.caching):
             return
-        try:
-            positions = cmd.key_positions(argv)
-        except ReplyError as error:
-            error.release()
-            return
-        table, client_id = self.table, client.id
-        for position in positions:
-            table.add(argv[position], client_id)
-        self.limit()
+        table = self.table
+        if cmd.keys == _FIRST_WORD and cmd.find_keys is None:
+            table.add(argv[1], client.id)
+        else:
+            try:
+                positions = cmd.key_positions(argv)
+            except ReplyError as error:
+                error.release()
+                return
+            for position in positions:
+                table.add(argv[position], client.id)
+        if table.keys > self._most_keys:
+            self._drop()
 
-    def limit(self) -> None:
-        """tracking-table-max-keys: keys above the limit are told as if they had changed."""
-        most, table = self._server.settings["tracking-table-max-keys"], self.table
-        while 0 < most < table.keys:
+    def set_limit(self, most: int) -> None:
+        """tracking-table-max-keys; 0 is no limit.  Keys above it are told as if they had changed."""
+        self._most_keys = most or 1 << 62
+        self._drop()
+
+    def _drop(self) -> None:
+        table = self.table
+        while table.keys > self._most_keys:
             key = table.any_key()
             self._tell_holders(key, table.take(key), evicted=True)
 
