@@ -88,7 +88,7 @@ class Timekeeper:
         """Delete keys whose time has come, for a few milliseconds, and come back at once when more are due."""
         server = self.server
         self._expiring = False
-        if not server.active_expire or server.replication.upstream is not None or server.loading or server.paused(True):
+        if not server.active_expire or server.replication.upstream is not None or server.loading or self.stands_still():
             return
         server.clock.now_ms = int(time.time() * 1000)
         until = time.perf_counter() + SLICE_SECONDS

@@ -107,7 +107,7 @@ class LMDBTest(IncrementalSuite, SynchronousTestCase):
         return [os.path.join(directory, "replicad.lmdb", "data.mdb")]
 
     def test_times_of_consumers(self) -> None:
-        """Both times of a consumer are kept: since when it is active, too, which RDB files of Redis 7.0 have no place for."""
+        """Both are kept: also the one of its last success, which RDB files of Redis 7.0 have no place for."""
         stream = Stream()
         stream.groups[b"g"] = Group((0, 0), None)
         stream.groups[b"g"].consumers[b"c"] = Consumer(1_700_000_000_000, 1_600_000_000_000)
