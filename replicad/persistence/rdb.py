@@ -612,9 +612,10 @@ def load_functions(payload: bytes) -> list[bytes]:
     Raises PayloadFooterError when version or checksum are wrong, NotAFunction when something else is among the
     libraries, and DamagedSnapshot when one does not decode.
     """
-    source = Source(_without_footer(payload))
+    end = len(_without_footer(payload))
+    source = Source(payload)  # with the footer: Redis does not stop a library from reaching into it
     found: list[bytes] = []
-    while source.pos < len(source.buf):
+    while source.pos < end:
         if source.buf[source.pos] != _OP_FUNCTION2:
             raise NotAFunction
         source.pos += 1

@@ -1,7 +1,7 @@
 """The Lua libraries that scripts find beside Lua's own: cjson, cmsgpack, struct and bit.
 
-Owns: making them in a Lua state; the engine puts them where scripts see them.  What they do is in ``lua/*.lua``: they are written in Lua, not in Python behind it,
-and this is why.
+Owns: making them in a Lua state; the engine puts them where scripts see them.  What they do is in ``lua/*.lua``: they are
+written in Lua, not in Python behind it, and this is why.
 
 - A script works with Lua values.  A library in Python gets each table as a proxy and every element of it by a call.  For
   a list of 100 records of five fields (ms, in Lua against Python's C modules behind conversions): cjson.encode 0.37 and

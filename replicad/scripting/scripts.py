@@ -14,8 +14,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from replicad.command import NOT_STALE
-from replicad.errors import MASTER_DOWN, NO_REPLICAS, ReplyError, err
+from replicad.command import DENY_OOM, NOT_STALE
+from replicad.errors import MASTER_DOWN, MISCONF, NO_REPLICAS, OUT_OF_MEMORY, READ_ONLY, ReplyError, err
 from replicad.resp import Wire, split_line
 from replicad.scripting.busy import Watch
 from replicad.scripting.calls import Calls, Run
@@ -29,19 +29,7 @@ if TYPE_CHECKING:
 FLAGS = frozenset([b"no-writes", b"allow-stale", b"allow-oom", b"no-cluster", b"allow-cross-slot-keys"])
 
 _NO_SCRIPT = ReplyError(b"NOSCRIPT No matching script. Please use EVAL.")
-_STALE = ReplyError(
-    b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on "
-    b"the script."
-)
-_READ_ONLY_REPLICA = ReplyError(b"READONLY Can not run script with write flag on readonly replica.")
-_MISCONF = ReplyError(
-    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable scripts "
-    b"are blocked. Use 'no-writes' flag for read only scripts."
-)
 _READ_ONLY_COMMAND = err("Can not execute a script with write flag using *_ro command.")
-_OUT_OF_MEMORY = ReplyError(
-    b"OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
-)
 #: What a cached script costs beside its text, for INFO.
 _SCRIPT_OVERHEAD = 144
 
@@ -161,28 +149,39 @@ class Scripting:
         return self.execute(run, self.engine, function, keys, args)
 
     def admit(self, client: Client, flags: frozenset[bytes] | None, run: Run) -> None:
-        """The checks before a script starts: its flags against the state of the server.  Raises ReplyError."""
+        """The checks before a script starts, in the order of ``dispatch.gate``: as if the script were a command that
+        writes and may need memory, unless its flags say otherwise.  Raises ReplyError.
+        """
         server = self._server
         denied = server.deny
+        if denied & DENY_OOM:
+            run.out_of_memory = server.out_of_memory()
         if flags is None:
             if denied & NOT_STALE:
                 raise MASTER_DOWN
             return
         run.allow_oom = b"allow-oom" in flags
-        if denied & NOT_STALE and b"allow-stale" not in flags:
-            raise _STALE
-        if b"no-writes" in flags:
+        read_only = b"no-writes" in flags
+        if denied and not client.is_master:
+            if run.out_of_memory and not run.allow_oom and not read_only:
+                raise OUT_OF_MEMORY
+            if not read_only:
+                self._admit_writes()
+            if denied & NOT_STALE and b"allow-stale" not in flags:
+                raise MASTER_DOWN
+        if read_only:
             run.read_only = True
-        else:
-            if not client.is_master:
-                if server.read_only:
-                    raise _READ_ONLY_REPLICA
-                if server.write_error:
-                    raise _MISCONF
-            if run.read_only:
-                raise _READ_ONLY_COMMAND
-            if not client.is_master and server.too_few_replicas():
-                raise NO_REPLICAS
+        elif run.read_only:
+            raise _READ_ONLY_COMMAND
+
+    def _admit_writes(self) -> None:
+        server = self._server
+        if server.write_error:
+            raise MISCONF
+        if server.too_few_replicas():
+            raise NO_REPLICAS
+        if server.read_only:
+            raise READ_ONLY
 
     def execute(self, run: Run, engine: Engine, function: Any, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """Run code compiled by ``engine`` as one unit; return the reply: bytes, int, or encoded.  Raises ReplyError."""

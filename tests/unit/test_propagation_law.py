@@ -133,6 +133,8 @@ class LawTests(SynchronousTestCase):
         ours, theirs = dataset(self.master), dataset(self.replica)
         if ours != theirs or dataset_digest(ours) != dataset_digest(theirs):
             return f"stream {stream[:500]!r}\n    master  {ours}\n    replica {theirs}"
+        if self.master.functions != self.replica.functions:
+            return f"stream {stream[:500]!r}\n    master  {self.master.functions}\n    replica {self.replica.functions}"
         if self.replica.history.since(self.position - len(stream)) != stream:
             return "the replica does not pass the stream on as it came"
         return None

@@ -101,7 +101,7 @@ local function with_place(err, level)
     info = getinfo(level, "Sl")
   end
   if type(err) ~= "table" then err = { err = "ERR " .. tostring(err) } end
-  if info then
+  if info and info.what ~= "C" then
     rawset(err, "source", info.source)
     rawset(err, "line", info.currentline)
   end
