@@ -205,6 +205,9 @@ def uses_of(cmd: Command, argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...
 
     Empty also when the arguments are wrong in a way that hides the keys: the command itself will say so.
     """
+    single = _single(cmd.name)
+    if single is not None and len(argv) > single[0]:
+        return [(single[0], _actual(cmd, argv, single[1]))]
     specs = specs_of(cmd.name)
     if len(argv) < cmd.least or any(b"not_key" in spec.flags for spec in specs):
         return []
@@ -225,11 +228,26 @@ def uses_of(cmd: Command, argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...
     return [(place, tuple(flag for flag in use if flag != b"incomplete")) for place, use in found]
 
 
+@lru_cache(None)
+def _single(name: bytes) -> tuple[int, tuple[bytes, ...]] | None:
+    """The place and the flags of the key, when it is always the same argument and there is no other."""
+    specs = specs_of(name)
+    if len(specs) != 1:
+        return None
+    (spec,) = specs
+    plain = spec.keyword is None and not spec.keynum and spec.last == 0
+    if spec.start is None or not plain or b"not_key" in spec.flags or b"incomplete" in spec.flags:
+        return None
+    return spec.start, spec.flags
+
+
 def _actual(cmd: Command, argv: list[bytes], flags: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """What SET and BITFIELD do depends on their arguments."""
     if b"variable_flags" not in flags:
         return flags
     if cmd.name == b"set":
+        if len(argv) == 3:
+            return (b"OW", b"update")
         return (b"RW", b"access", b"update") if b"GET" in {word.upper() for word in argv[3:]} else (b"OW", b"update")
     return (b"RO", b"access") if _only_gets(argv[2:]) else (b"RW", b"access", b"update")
 
