@@ -88,10 +88,9 @@ class ExpiringHash(dict[bytes, bytes]):
         first = self.deadlines.slice(0, 1)
         return int(first[0][1]) if first else None
 
-    def is_due(self, now_ms: int) -> bool:
-        """Whether a field is past its deadline.  As with keys, it is still there in the millisecond of its deadline."""
-        at_ms = self.earliest()
-        return at_ms is not None and at_ms < now_ms
+    def count_due(self, now_ms: int) -> int:
+        """How many fields are past their deadline.  As with keys, one is still there in the millisecond of its deadline."""
+        return self.deadlines.bisect_score(now_ms, False)
 
     def all_due(self, now_ms: int) -> bool:
         """Whether every field is past its deadline."""
@@ -103,7 +102,7 @@ class ExpiringHash(dict[bytes, bytes]):
 
         What ``live`` returned stays valid: it does not contain them.
         """
-        count = self.deadlines.bisect_score(now_ms, False)
+        count = self.count_due(now_ms)
         taken = [field for field, _ in self.deadlines.pop_first(count if most is None else min(count, most))]
         for field in taken:
             super().pop(field)
@@ -115,7 +114,7 @@ class ExpiringHash(dict[bytes, bytes]):
         It is kept for the next question: a replica whose master does not answer may be asked often.
         """
         if self._live is None or (self._live_until_ms is not None and self._live_until_ms < now_ms):
-            count = self.deadlines.bisect_score(now_ms, False)
+            count = self.count_due(now_ms)
             following = self.deadlines.slice(count, count + 1)
             self._live_until_ms = int(following[0][1]) if following else None
             deadline = self.deadlines.scores.get

@@ -304,11 +304,14 @@ class Database:
         """The hash under ``key`` without the fields whose time has come; None when no field is left.
 
         Who may change the dataset deletes those fields now.  For a reader on a replica they are only hidden, in a dict that
-        must not be changed; they are deleted when the master says so.  It is the same while ``frozen()``.
+        must not be changed; they are deleted when the master says so.  It is the same while ``frozen()``, and when there are
+        so many that a reader should not wait: the clock deletes them in slices.
         """
-        if self.see_expired or not value.is_due(self.clock.now_ms):
+        due = 0 if self.see_expired else value.count_due(self.clock.now_ms)
+        if not due:
             return value
-        if not writing and (self.expire is None or (self.frozen is not None and self.frozen())):
+        hidden = self.expire is None or LARGE < due < len(value) or (self.frozen is not None and self.frozen())
+        if hidden and not writing:
             return value.live(self.clock.now_ms) or None
         return value if self.expire_fields(key, value) else None
 
