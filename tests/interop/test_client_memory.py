@@ -62,6 +62,17 @@ class Lines(TwoHeadedTestCase):
             self.do("CLIENT", "UNPAUSE")
         pair.read()
 
+    def test_blocked_without_replies(self) -> None:
+        """CLIENT REPLY OFF does not let a client run ahead of its own blocking command."""
+        pair = self.open_pair()
+        batch = (("CLIENT", "REPLY", "OFF"), ("BLPOP", "queue", "0"), ("SET", "behind", "1"), ("CLIENT", "REPLY", "ON"))
+        pair.send_raw(b"".join(encode_command(*words) for words in batch))
+        self.wait_blocked()
+        self.assertEqual(self.do("GET", "behind"), None)
+        self.do("RPUSH", "queue", "a")
+        self.assertEqual(pair.read(), b"OK")
+        self.assertEqual(self.do("GET", "behind"), b"1")
+
     def test_reset_and_no_evict(self) -> None:
         """RESET leaves NO-EVICT on."""
         pair = self.open_pair()

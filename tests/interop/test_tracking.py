@@ -573,6 +573,27 @@ class Replicas(SynchronousTestCase):
         self.assertEqual(one.read_reply(), Push([b"invalidate", None]))
 
 
+class Evicted(SynchronousTestCase):
+    """Keys that maxmemory takes away."""
+
+    def test_evicted_keys(self) -> None:
+        """They are told like deleted ones, and reads and changes are noted while memory is counted."""
+        node = Replicad(self, {"maxmemory-policy": "allkeys-lru", "maxmemory": "1gb"}).start()
+        one, everything, other = (node.client(resp=3) for _ in range(3))
+        one.must("CLIENT", "TRACKING", "ON")
+        everything.must("CLIENT", "TRACKING", "ON", "BCAST")
+        for number in range(50):
+            other.must("SET", f"k{number}", "x" * 2000)
+        one.must("MGET", *[f"k{number}" for number in range(50)])
+        other.must("SET", "k0", "v")
+        self.assertEqual(one.read_reply(), Push([b"invalidate", [b"k0"]]))
+        other.must("CONFIG", "SET", "maxmemory", "1")
+        other.call("SET", "k", "v")
+        wait_until(lambda: other.must("DBSIZE") == 0, 5, "all keys are gone")
+        gone = [one.read_reply()[1][0] for _ in range(49)]
+        self.assertEqual(sorted(gone), sorted(b"k%d" % number for number in range(1, 50)))
+
+
 class RedisPyCache(SynchronousTestCase):
     """The cache of redis-py, as its users turn it on."""
 
