@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
@@ -195,6 +196,16 @@ class Rules(AclTestCase):
                 pair.send("ACL", "DRYRUN", "u", *words)
             for words in self.COMMANDS:
                 pair.read(f"{changes}: {words}")
+
+
+    def test_what_is_shown_of_any_commands_and_categories(self) -> None:
+        """The categories that are shown are found from the commands alone, so every name may tip the scales."""
+        chosen = Random(7)
+        names = [b"@" + name for name in self.do("ACL", "CAT")] * 10 + self.pair.real.must("COMMAND", "LIST") + [b"@all"] * 20
+        for _ in range(150):
+            rules = [chosen.choice((b"+", b"-")) + chosen.choice(names) for _ in range(chosen.randint(1, 25))]
+            self.user("u", "reset", *rules)
+            self.same("ACL", "GETUSER", "u")
 
 
 class Checks(AclTestCase):
