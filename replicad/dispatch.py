@@ -121,7 +121,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
                     if not special:
                         append(encode(reply, client.resp))
                     continue
-                if client.tracking is not None:
+                if server.tracking.current is client:
                     special |= _CACHES
                 if server.notifying and out and client.resp == 3:  # it may be told of its own changes, in order
                     client.connection.write(b"".join(out))
@@ -338,7 +338,7 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
         reply = server.eviction.unrecorded(client, cmd, argv)
         server.tracking.forget_caching(client, cmd)
         return reply
-    if client.tracking is not None:
+    if client.tracking is not None or cmd.name == b"exec":  # a transaction may begin to track
         server.tracking.current = client
     return _PASS
 

@@ -45,7 +45,7 @@ _SCRIPTS = frozenset([b"eval_ro", b"evalsha_ro", b"fcall_ro"])
 class Tracked:
     """What CLIENT TRACKING ON said about one client."""
 
-    __slots__ = ("bcast", "broken", "caching", "noloop", "optin", "optout", "own", "prefixes", "redirect")
+    __slots__ = ("bcast", "broken", "caching", "noloop", "optin", "optout", "prefixes", "redirect")
 
     def __init__(self) -> None:
         self.bcast = self.optin = self.optout = self.noloop = False
@@ -53,8 +53,6 @@ class Tracked:
         self.broken = False  #: a message found that client gone
         self.caching = False  #: CLIENT CACHING was said for the next command or transaction
         self.prefixes: dict[bytes, None] = {}
-        #: What the running command of this client will be told of behind its reply: a key, or None for all keys.
-        self.own: list[bytes | None] = []
 
     @property
     def flags(self) -> list[bytes]:
@@ -132,7 +130,10 @@ class Tracking:
         self._changed: dict[bytes, dict[bytes, Client | None]] = {}
         self._due = False
         self._most_keys = 1 << 62
-        self.current: Client | None = None  #: the tracking client whose command runs now
+        #: The tracking client whose command runs now, or any client in EXEC.
+        self.current: Client | None = None
+        #: By number of such a client what it will be told of behind the reply: a key, or None for all keys.
+        self._own: dict[int, list[bytes | None]] = {}
 
     @property
     def active(self) -> bool:
@@ -146,7 +147,6 @@ class Tracking:
         if client.tracking is not None:
             state.prefixes = client.tracking.prefixes
             state.caching = client.tracking.caching
-            state.own = client.tracking.own
         client.tracking = state
         self.clients[client.id] = client
         if state.bcast:
@@ -175,6 +175,7 @@ class Tracking:
     def lost(self, client: Client) -> None:
         """The connection is gone.  Behind the last one that tracks nothing is left to remember."""
         self.disable(client)
+        self._own.pop(client.id, None)
         if not self.clients:
             self._forget_table()
             self._server.update_observed(client.db)
@@ -229,19 +230,12 @@ class Tracking:
 
     def ended(self, client: Client, cmd: Command, argv: Argv) -> list[Wire]:
         """A command of a tracking client has run; returns the messages that go out behind its reply."""
-        state = client.tracking
-        if state is None:  # switched off just now
-            self.current = None
-            return []
         if "readonly" in cmd.flags:
             self.read(client, cmd, argv)
         self.forget_caching(client, cmd)
         self.current = None
-        if not state.own:
-            return []
-        own, state.own = state.own, []
         messages = []
-        for key in own:
+        for key in self._own.pop(client.id, ()):  # also when the transaction has switched tracking off
             target, data = self._message(client, None if key is None else pack((key,)))
             if target is client:
                 messages.append(Wire(data))
@@ -271,8 +265,8 @@ class Tracking:
     def flushed(self) -> None:
         """All keys of a database, or of all, are gone: every tracking client drops everything."""
         for client in list(self.clients.values()):
-            if client is self.current and client.tracking is not None:
-                client.tracking.own.append(None)
+            if client is self.current:
+                self._own.setdefault(client.id, []).append(None)
             else:
                 self._tell(client, None)
         self._forget_table()
@@ -285,7 +279,7 @@ class Tracking:
                 continue
             if client is self.current:
                 if evicted or not client.tracking.noloop:
-                    client.tracking.own.append(key)
+                    self._own.setdefault(client.id, []).append(key)
                 continue
             body = body or pack((key,))
             self._tell(client, body)
@@ -306,13 +300,13 @@ class Tracking:
         """Tell the BCAST clients what changed in this turn, behind everything that they are to get of it."""
         self._due = False
         for prefix in sorted(self._changed):
-            keys = self._changed[prefix]
+            keys = self._changed.get(prefix)  # a client whose output is too large may go, with its prefix, on the way
             if not keys:
                 continue
             self._changed[prefix] = {}
             names = tuple(sorted(keys))
             body = pack(names)
-            for client in list(self.prefixes[prefix]):
+            for client in list(self.prefixes.get(prefix, ())):
                 part = body
                 if client.tracking is not None and client.tracking.noloop:
                     others = tuple([name for name in names if keys[name] is not client])

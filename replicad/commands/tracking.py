@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import Argv, command
 from replicad.commands import clients  # noqa: F401  (CLIENT itself must be registered first)
 from replicad.commands.arguments import integer
-from replicad.errors import SYNTAX, err
+from replicad.errors import SYNTAX, c_string, err
 from replicad.resp import OK, Wire, encode
 from replicad.tracking import Tracked
 
@@ -120,7 +120,7 @@ def _check_overlaps(client: Client, prefixes: list[bytes]) -> None:
 def _overlap(prefix: bytes, which: bytes, other: bytes) -> Exception:
     return err(
         b"Prefix '%b' overlaps with %b prefix '%b'. Prefixes for a single client must not overlap."
-        % (prefix, which, other)
+        % (c_string(prefix), which, c_string(other))
     )
 
 

@@ -268,6 +268,12 @@ class Messages(Conversation):
         self.assertEqual(self.say(pair, "GET k", "SET k 1"), b"_\r\n+OK\r\n" + told("k"))
         self.say(pair, "GET k", "GET l", "MSET k 1 l 2", "GET m", "MULTI", "SET k 5", "GET k", "INCR k", "EXEC", "GET k")
         self.say(pair, "GET k", "MULTI", "FLUSHALL", "SET k 1", "GET k", "SET k 2", "EXEC", "GET k")
+        self.numbers(pair)  # HELLO tells them
+        for inside in ("CLIENT TRACKING OFF", "CLIENT TRACKING OFF;CLIENT TRACKING ON", "HELLO 2"):
+            self.say(pair, "GET k", "MULTI", "SET k 1", *inside.split(";"), "EXEC", "HELLO 3", "CLIENT TRACKING ON")
+        late = self.open_pair()
+        self.say(late, "MULTI", "CLIENT TRACKING ON", "GET k", "SET k 1", "EXEC", "GET k", "SET k 2", "RESET", "PING")
+        self.say(pair, "CLIENT TRACKING ON", "GET k", "DEBUG RELOAD", "GET k", "INCR k", "GET k", "HGET k f", "RENAME k l")
         self.say(pair, "GET k", "LPUSH k 1", "GET k", "DEL k", "DEL k", "EXPIRE k 10", "GETDEL k")
 
     def test_reads(self) -> None:
