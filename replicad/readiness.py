@@ -88,9 +88,13 @@ class Readiness:
             self._serve()
         finally:
             self.serving = False
-            writers, self.writers = self.writers, []
-            for writer in writers:
-                writer.flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the replies that are held back; at the end of a turn, or when it turns out to be a long one."""
+        writers, self.writers = self.writers, []
+        for writer in writers:
+            writer.flush()
 
     def _serve(self) -> None:
         find = self._watched.get

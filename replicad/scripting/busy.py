@@ -1,7 +1,7 @@
 """Scripts that run for too long.
 
 Owns: ``Watch``: looks at the clock while a script runs, serves other clients once it is late, and stops it when asked to.
-Does not own the hook (``lua/sandbox.lua``, every 100,000 instructions) nor which commands are refused meanwhile
+Does not own the hook (``lua/sandbox.lua``, every 10,000 instructions) nor which commands are refused meanwhile
 (``dispatch.gate``).
 
 A script runs on the reactor's thread, inside the turn that read its command.  From busy-reply-threshold on the hook lets the
@@ -73,6 +73,7 @@ class Watch:
         )
         self.late = run
         server.update_gates()
+        server.readiness.flush()  # the replies of this turn, whose end is far
         run.caller.connection.stop_reading()
         if server.replication.upstream is not None:
             server.replication.upstream.stop_reading()
