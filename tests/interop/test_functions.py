@@ -449,16 +449,16 @@ class Travelling(SynchronousTestCase):
 
     def test_restart(self) -> None:
         for backend in ("rdb", "lmdb"):
-            node = Replicad(self, {"snapshot-backend": backend, "save": "3600 1"}).start()
+            node = Replicad(self, {"snapshot-backend": backend}).start()
             node.client().must("FUNCTION", "LOAD", self.counter)
             node.client().must("FUNCTION", "LOAD", self.more)
-            node.restart()
-            self.assertEqual(node.call("FCALL", "count", 1, "n"), 1)
-            self.assertEqual(self.codes(node), sorted([self.counter.encode(), self.more.encode()]))
+            node.client().must("SAVE")
             node.client().must("FUNCTION", "DELETE", "second")
             node.client().must("SAVE")
+            node.client().must("FUNCTION", "LOAD", library(DO_NOTHING, "unsaved"))
             node.restart(how="kill")
             self.assertEqual(self.codes(node), [self.counter.encode()])
+            self.assertEqual(node.call("FCALL", "count", 1, "n"), 1)
 
     def test_file_of_the_real_server(self) -> None:
         need_reference()
