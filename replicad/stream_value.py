@@ -27,7 +27,7 @@ NODE_BYTES = 4096
 NODE_ENTRIES = 100
 _MOST_NODE_BYTES = 1 << 30
 #: The number of nodes of the radix tree is computed from this many keys, and estimated above.
-_TREE_SAMPLE = 2000
+_TREE_SAMPLE = 200
 
 
 class _Node:
