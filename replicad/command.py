@@ -43,6 +43,7 @@ ANY = 8  #: every command: AUTH, MULTI, subscriptions, MONITOR and CLIENT PAUSE 
 MAY_REPLICATE = 16  #: writes nothing but is propagated (PUBLISH)
 NOT_ASYNC_LOADING = 32  #: refused also while a new dataset is loaded beside the one that is served
 DENY_OOM = 64  #: may need memory: refused while more than maxmemory is in use
+TRACKS = 128  #: every command, of a client that is special in nothing but CLIENT TRACKING
 
 FLAG_WORDS = frozenset(
     "write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog fast no_auth "
@@ -120,7 +121,7 @@ class Command:
         self.group = group
         self.since = since
         self.categories = categories
-        gate = ANY
+        gate = ANY | TRACKS
         if "write" in flags:
             gate |= WRITE
         if "may_replicate" in flags:

@@ -22,6 +22,7 @@ from replicad.command import (
     NOT_LOADING,
     NOT_STALE,
     PLAIN,
+    TRACKS,
     WRITE,
     Argv,
     Command,
@@ -286,6 +287,9 @@ def gate(client: Client, cmd: Command, argv: Argv) -> Any:
     flags = cmd.flags
     denied = server.deny
     bits = cmd.gate
+    if client.deny == TRACKS and not bits & denied:
+        server.tracking.current = client
+        return _PASS
     if client.multi and cmd.name == b"exec":  # what was queued is judged again: the server's role may have changed
         for queued, _ in client.multi:
             bits |= queued.gate

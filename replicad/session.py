@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from replicad.command import ANY, Argv, Command
+from replicad.command import ANY, TRACKS, Argv, Command
 from replicad.resp import BLOCKED, NULL_ARRAY, encode
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Client:
         "extra",
         "id",
         "in_exec",
+        "in_script",
         "is_master",
         "laddr",
         "last_command",
@@ -146,6 +147,7 @@ class Client:
         self.multi: list[tuple[Command, Argv]] | None = None  #: the queue of a transaction
         self.multi_error = False  #: a command was refused while queueing: EXEC answers EXECABORT
         self.in_exec = False  #: a queued command runs: nothing may block
+        self.in_script = False  #: it runs the commands of scripts
         self.watched: set[tuple[int, bytes]] | None = None
         self.watch_broken = False
         self.channels: dict[bytes, None] | None = None
@@ -197,10 +199,9 @@ class Client:
             or self.replica is not None
             or self.subscriptions > 0  # with RESP2 it may say little, with RESP3 messages stand between its replies
             or self.monitor
-            or self.tracking is not None
             or self.no_touch
         )
-        self.deny = ANY if special else 0
+        self.deny = ANY if special else TRACKS if self.tracking is not None else 0
 
     @property
     def user(self) -> bytes:
