@@ -1,12 +1,15 @@
 """The Twisted side of a client: bytes in, bytes out, limits, idle time.
 
-Owns: ``ClientConnection`` (one per TCP or Unix connection) and its output queue; ``ClientFactory``.  Does not own what the
-bytes mean (``resp``, ``dispatch``) nor the client's state (``session``).
+Owns: ``ClientConnection`` (one per TCP or Unix connection) and its output queue, ``SecureConnection``, ``ClientFactory``.
+Does not own what the bytes mean (``resp``, ``dispatch``) nor the client's state (``session``).
 
 Output.  ``transport.write`` queues until the next reactor turn and costs two more epoll_ctl calls per reply.  So a reply
 is given to the socket at once while nothing is queued; what the socket does not take stays in our own queue,
 whose size is the figure that client-output-buffer-limit is about, and the transport asks for more as from any pull
-producer.  Transports that are no plain sockets (TLS) always go through the queue.
+producer.
+
+A TLS connection encrypts what it is given at once and keeps it in the transport, which tells when that is too much
+(``SecureConnection``).  The reactor reads it, not ``readiness``.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IPullProducer
+from OpenSSL import SSL
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -59,8 +63,7 @@ class ClientConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport = self.transport
-        if hasattr(transport, "writeSomeData"):
-            self._send = transport.getHandle().send
+        self._begin_output()
         own, peer = _address(transport.getHost()), _address(transport.getPeer())
         # the far end of a Unix socket has no name: both ends are shown as the socket, as in Redis
         self.client = Client(self.server, self, own if peer == ":0" else peer, own)
@@ -71,7 +74,14 @@ class ClientConnection(Protocol):
             self._lost = True
             return
         self.reader.restricted = self.client.must_log_in
-        self._fd = self.server.readiness.watch(transport, self.dataReceived)
+        self._watch()
+
+    def _begin_output(self) -> None:
+        if hasattr(self.transport, "writeSomeData"):
+            self._send = self.transport.getHandle().send
+
+    def _watch(self) -> None:
+        self._fd = self.server.readiness.watch(self.transport, self.dataReceived)
 
     def dataReceived(self, data: bytes) -> None:
         if self._taken_over is not None:
@@ -283,7 +293,7 @@ class ClientConnection(Protocol):
         if self._lost:
             return
         if self._fd >= 0:
-            self._fd = self.server.readiness.watch(self.transport, self.dataReceived)
+            self._watch()
         else:
             self.transport.resumeProducing()
 
@@ -324,16 +334,84 @@ class ClientConnection(Protocol):
         self._taken_over = receive
 
 
+@implementer(IPushProducer)
+class SecureConnection(ClientConnection):
+    """A connection over TLS.  It stays registered as a push producer: the transport says when it has too much."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._full = False
+        self._heard = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Something came, decrypted."""
+        self._heard = True
+        super().dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Twisted's side; a handshake that failed goes to the log."""
+        error = reason.value
+        if not self._heard and isinstance(error, SSL.Error):
+            details = error.args[0] if error.args else ()
+            text = "; ".join(detail[-1] for detail in details if detail) or "the handshake failed"
+            self.server.log.warning(f"Error accepting a client connection: {text}")
+        super().connectionLost(reason)
+
+    def _begin_output(self) -> None:
+        self.transport.registerProducer(self, True)
+        self._producing = True
+
+    def _watch(self) -> None:
+        """The reactor reads, and gives TLS what it reads."""
+
+    def _write(self, data: bytes) -> None:
+        if self._taken_over is not None:
+            return
+        self.server.net_output += len(data)
+        if self._full or self._output:
+            self._output.append(data)
+            self.queued += len(data)
+            if self.queued > 65536:
+                self._check_limits()
+        else:
+            self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """The transport has enough."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """The transport has sent what it had."""
+        self._full = False
+        while self._output and not self._full:
+            data = self._output.popleft()
+            self.queued -= len(data)
+            self.transport.write(bytes(data))
+
+    @property
+    def busy(self) -> bool:
+        """See ``ClientConnection``."""
+        return self._full or self.queued > 0 or bool(self._held)
+
+    def take_over(self, receive: Any) -> None:
+        """See ``ClientConnection``; the new owner registers itself when it has something to send."""
+        if self._producing and receive is not None:
+            self._producing = False
+            self.transport.unregisterProducer()
+        super().take_over(receive)
+
+
 class ClientFactory(Factory):
-    """Builds a ``ClientConnection`` for each accepted connection."""
+    """Builds a connection of the class ``kind`` for each one that is accepted."""
 
     noisy = False
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, kind: type[ClientConnection] = ClientConnection) -> None:
         self.server = server
+        self._kind = kind
 
     def buildProtocol(self, addr: Any) -> ClientConnection:
-        return ClientConnection(self.server)
+        return self._kind(self.server)
 
 
 def _address(address: Any) -> str:

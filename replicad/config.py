@@ -285,7 +285,7 @@ class Settings(Mapping[str, Any]):
             except ConfigError as error:
                 raise _set_failed(name, error.reason) from None
         before = {name: self._values[name] for name in new}
-        changed = [name for name in new if new[name] != before[name]]
+        changed = [name for name in new if new[name] != before[name] or _known(name).volatile]
         self._values.update(new)
         done: list[tuple[Callback, str]] = []
         for name in changed:

@@ -47,6 +47,7 @@ class Directive:
     ``mutable``: CONFIG SET may change it.  ``protected``: only when enable-protected-configs allows it.
     ``hidden``: CONFIG GET answers the exact name only.  ``file_only``: CONFIG GET and SET do not know it.
     ``secret``: the value does not belong in logs.  ``acting``: replicad does what it says, rather than accept the word.
+    ``volatile``: the value stands for something else, a file: CONFIG SET of the same value reads that anew.
     ``refuse`` returns why replicad cannot do what a value asks for, or None.
     """
 
@@ -61,6 +62,7 @@ class Directive:
     file_only: bool = False
     secret: bool = False
     acting: bool = False
+    volatile: bool = False
     refuse: Callable[[Any], str | None] | None = None
 
     def value_of(self, args: Sequence[bytes], old: Any) -> Any:
@@ -89,7 +91,6 @@ def _unless(wanted: Any, reason: str) -> Callable[[Any], str | None]:
     return lambda value: None if value == wanted else reason
 
 
-_no_tls = "replicad has no TLS yet"
 _no_cluster = "replicad has no cluster mode"
 
 
@@ -129,7 +130,7 @@ _access = Enum("no yes local")
 
 
 def _row(name: str, kind: Kind, default: Any, flags: str = "", **more: Any) -> Directive:
-    """A row; ``flags`` are the words immutable, protected, hidden, file_only, secret, acting."""
+    """A row; ``flags`` are the words immutable, protected, hidden, file_only, secret, acting, volatile."""
     words = flags.split()
     more["mutable"] = "immutable" not in words
     for word in words:
@@ -165,21 +166,21 @@ _NETWORK = [
 ]
 
 _TLS = [
-    _row("tls-port", _port, 0, refuse=_unless(0, _no_tls)),
-    _row("tls-replication", _yes_no, False, refuse=_unless(False, _no_tls)),
-    _row("tls-cluster", _yes_no, False, refuse=_unless(False, _no_tls)),
+    _row("tls-port", _port, 0, "acting"),
+    _row("tls-replication", _yes_no, False, "acting"),
+    _row("tls-cluster", _yes_no, False),
     *(
-        _row(f"tls-{name}", _text, "", "secret" if name.endswith("pass") else "")
+        _row(f"tls-{name}", _text, "", "acting volatile secret" if name.endswith("pass") else "acting volatile")
         for name in (
             *("cert-file", "key-file", "key-file-pass", "client-cert-file", "client-key-file", "client-key-file-pass"),
             *("dh-params-file", "ca-cert-file", "ca-cert-dir", "protocols", "ciphers", "ciphersuites"),
         )
     ),
-    _row("tls-auth-clients", Enum("no yes optional"), "yes"),
-    _row("tls-prefer-server-ciphers", _yes_no, False),
-    _row("tls-session-caching", _yes_no, True),
+    _row("tls-auth-clients", Enum("no yes optional"), "yes", "acting"),
+    _row("tls-prefer-server-ciphers", _yes_no, False, "acting"),
+    _row("tls-session-caching", _yes_no, True, "acting"),
     _row("tls-session-cache-size", _int, 20480),
-    _row("tls-session-cache-timeout", _int, 300),
+    _row("tls-session-cache-timeout", _int, 300, "acting"),
 ]
 
 _GENERAL = [

@@ -74,7 +74,7 @@ def _server(server: Server) -> Fields:
         ("process_id", os.getpid()),
         ("process_supervised", "no"),
         ("run_id", server.run_id),
-        ("tcp_port", settings["port"]),
+        ("tcp_port", settings["port"] or settings["tls-port"]),
         ("server_time_usec", int(now * 1e6)),
         ("uptime_in_seconds", uptime),
         ("uptime_in_days", uptime // 86400),

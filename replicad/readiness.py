@@ -8,8 +8,8 @@ a request.  The replies of such a turn are written at its end: a client that is 
 more than the work itself.  Everything else about the connections (accepting, writing, closing) stays with their transports.
 
 Owns: which client sockets are watched, and reading from them.  Uses nothing but what the interfaces offer:
-``stopReading``, ``getHandle``, ``connectionLost``.  Where there is no epoll, or a transport is no plain socket (TLS), the
-reactor reads.
+``stopReading``, ``getHandle``, ``connectionLost``.  Where there is no epoll, and for connections with TLS, the reactor
+reads.
 """
 
 from __future__ import annotations

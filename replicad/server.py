@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 
 import replicad.commands  # noqa: F401  (registers every command)
+from replicad import tls
 from replicad.accounts import Accounts
 from replicad.blocking import Blocking
 from replicad.client_memory import ClientMemory
@@ -250,7 +251,8 @@ class Server(Service):
     # -- keyspace hooks
 
     def _touched(self, db: Database, key: bytes) -> None:
-        self._signal((db.index, key))
+        if self.watched or self.blocking.by_key:
+            self._signal((db.index, key))
         if self.tracking.active:
             self.tracking.touched(key)
 
@@ -483,7 +485,10 @@ class Server(Service):
         for name in ("maxmemory", "maxmemory-policy", "lfu-log-factor", "lfu-decay-time"):
             settings.on_change(name, lambda value: self.eviction.configure())
         self.eviction.configure()
-        for name in ("port", "bind"):
+        for name in tls.DIRECTIVES:
+            settings.on_change(name, lambda value: self.listeners.renew_contexts())
+        settings.on_change("tls-port", lambda value: self.listeners.renew_contexts())
+        for name in ("port", "tls-port", "bind"):
             settings.on_change(name, lambda value: self.listeners.reopen())
         for old, new in settings["rename-command"] or ():
             try:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.interfaces import IPullProducer
+from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from replicad.command import Argv, Command, lookup
@@ -147,7 +148,9 @@ class Downstream:
             self._abort()  # since the request we have lost our master or got another one: it asks again
             return
         self._transport = self._connection.transport
-        self._write_some = getattr(self._transport, "writeSomeData", None)
+        # TLS passes on what it does not know to the socket below: there it would be written in plain text.
+        if not isinstance(self._transport, ProtocolWrapper):
+            self._write_some = getattr(self._transport, "writeSomeData", None)
         self._connection.take_over(self._received)
         if hasattr(self._transport, "setTcpNoDelay"):
             self._transport.setTcpNoDelay(not server.settings["repl-disable-tcp-nodelay"])

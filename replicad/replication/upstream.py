@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.internet import ClientService
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -267,6 +267,8 @@ class Upstream:
         elif isIPv6Address(self.host):
             kind = TCP6ClientEndpoint
         endpoint = kind(reactor, self.host, self.port, timeout, address)
+        if server.settings["tls-replication"]:
+            endpoint = wrapClientTLS(server.listeners.contexts, endpoint)
         attempt: Deferred[Any] = endpoint.connect(factory)
         return attempt.addErrback(self._not_connected)
 
@@ -288,8 +290,9 @@ class Upstream:
         self._connection = connection
         self._paused = False
         self._last_io = time.monotonic()
+        own_port = settings["tls-port"] if settings["tls-replication"] else 0
         config = LinkConfig(
-            port=settings["replica-announce-port"] or settings["port"],
+            port=settings["replica-announce-port"] or own_port or settings["port"],
             username=_bytes(settings["masteruser"]) or None,
             password=_bytes(settings["masterauth"]) or None,
             announce_ip=_bytes(settings["replica-announce-ip"]) or None,

@@ -99,8 +99,6 @@ class Syntax(ConfCase):
             ("appendonly yes", "snapshot-backend lmdb"),
             ("appendonly yes", "save 1 1"),
             ("cluster-enabled yes", "cluster"),
-            ("tls-port 6390", "TLS"),
-            ("tls-replication yes", "TLS"),
             ("loadmodule /x.so", "modules"),
         ):
             self.assertIn(word, self.refused(line + "\n").reason)

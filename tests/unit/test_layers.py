@@ -31,7 +31,7 @@ LAYERS = [
     ["dispatch"],
     ["replication.handshake"],
     ["replication.link", "replication.image", "replication.applier", "persistence.rdbfile", "persistence.lmdbstore"],
-    ["readiness", "client", "migration", "replication.upstream",
+    ["readiness", "tls", "client", "migration", "replication.upstream",
      "replication.downstream", "replication.requests", "replication.failover",
      "replication.roles", "persistence.child", "persistence.saver"],
     ["listening", "lifecycle", "timekeeping"],
@@ -41,7 +41,7 @@ LAYERS = [
 
 #: The modules that touch sockets, timers or processes. ``log`` is where Twisted's own log lines arrive.
 TWISTED = {
-    *("client", "listening", "readiness", "log", "migration", "persistence.saver"),
+    *("client", "tls", "listening", "readiness", "log", "migration", "persistence.saver"),
     *("replication.downstream", "replication.upstream"),
     *("lifecycle", "server", "tap", "timekeeping"),
 }
