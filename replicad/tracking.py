@@ -258,9 +258,10 @@ class Tracking:
         """``key`` has changed, in whichever database, or is gone."""
         if self.prefixes:
             self._collect(key)
-        holders = self.table.take(key)
-        if holders:
-            self._tell_holders(key, holders)
+        if self.table.keys:
+            holders = self.table.take(key)
+            if holders:
+                self._tell_holders(key, holders)
 
     def flushed(self) -> None:
         """All keys of a database, or of all, are gone: every tracking client drops everything."""
@@ -289,12 +290,15 @@ class Tracking:
             if key.startswith(prefix):
                 keys[key] = self.current
                 if not self._due:
-                    self._due = True
-                    readiness = self._server.readiness
-                    if readiness.serving:
-                        readiness.writers.append(self)  # ``flush`` is called at the end of the turn
-                    else:
-                        self._server.call_later(0, self.flush)
+                    self._announce()
+
+    def _announce(self) -> None:
+        self._due = True
+        readiness = self._server.readiness
+        if readiness.serving:
+            readiness.writers.append(self)  # ``flush`` is called at the end of the turn
+        else:
+            self._server.call_later(0, self.flush)
 
     def flush(self) -> None:
         """Tell the BCAST clients what changed in this turn, behind everything that they are to get of it."""
