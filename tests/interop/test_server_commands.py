@@ -13,8 +13,8 @@ from tests.support.twohead import TwoHeadedTestCase
 
 #: Fields of a real 7.0 that say how that program was built.
 BUILD = {"atomicvar_api", "gcc_version"}
-#: Fields that only replicad has.
-OWN = {"replicad_version", "python_version"}
+#: Fields that only replicad has, and one of Redis 7.4.
+OWN = {"replicad_version", "python_version", "expired_subkeys"}
 
 
 def sections(text: bytes) -> dict[str, list[str]]:
