@@ -337,8 +337,8 @@ class Saver:
         if not self._told_of_version and any(deadlines is not None and deadlines.count for deadlines in fields):
             self._told_of_version = True
             self.server.log.warning(
-                "There are hashes with fields that expire. They need RDB version 12: replicas older than Redis 7.4 cannot load "
-                "the image."
+                "There are hashes with fields that expire. They need RDB version 12: replicas older than Redis 7.4 cannot "
+                "load the image."
             )
 
     def _start_image(self, replicas: list[Any], target: str) -> None:
