@@ -65,12 +65,14 @@ def stream_keys(argv: list[bytes]) -> list[int]:
     return specs_of(argv[0].lower())[0].positions(argv) or []
 
 
-def _request(argv: list[bytes], grouped: bool) -> _Request:
+def _request(client: Client, argv: list[bytes], grouped: bool) -> _Request:
     found = _Request()
     at, last = 1, len(argv) - 1
     while at <= last:
         option = argv[at].upper()
         if option == b"BLOCK" and at < last:
+            if client.in_script:
+                raise err(b"%b command is not allowed with BLOCK option from scripts" % argv[0])
             at += 1
             found.timeout_ms = integer(argv[at], _TIMEOUT)
             if found.timeout_ms < 0:
@@ -124,7 +126,7 @@ def xread(client: Client, argv: list[bytes]) -> Any:
 
     XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]
     """
-    request = _request(argv, False)
+    request = _request(client, argv, False)
     db = client.db
     wanted: list[StreamId] = []
     for key, text in zip(request.keys, request.ids, strict=True):
@@ -193,7 +195,7 @@ def xreadgroup(client: Client, argv: list[bytes]) -> Any:
 
     XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]
     """
-    request = _request(argv, True)
+    request = _request(client, argv, True)
     name = request.group
     assert name is not None
     db = client.db

@@ -27,7 +27,7 @@ def flatten(dumped: bytes) -> bytes:
 
 
 def without_lines(dumped: bytes) -> bytes:
-    """As ``flatten``, and no instruction has a line: Lua then names no place in this function in an error."""
+    """``dumped`` without any tail call, and no instruction has a line: Lua names no place in this function in an error."""
     code = bytearray(dumped)
     _function(code, _HEADER, True)
     return bytes(code)
@@ -46,7 +46,7 @@ def _function(code: bytearray, at: int, no_lines: bool) -> int:
     at = _skip_text(code, at) + 8 + 4  # source; two lines; upvalues, parameters, vararg, stack size
     count = _integer(code, at)
     at += 4
-    _instructions(code, at, count)
+    _instructions(code, at, count, no_lines)
     at += 4 * count
     at = _skip_constants(code, at)
     count = _integer(code, at)
@@ -69,13 +69,13 @@ def _function(code: bytearray, at: int, no_lines: bool) -> int:
     return at
 
 
-def _instructions(code: bytearray, at: int, count: int) -> None:
+def _instructions(code: bytearray, at: int, count: int, everything: bool) -> None:
     words = struct.unpack_from(f"<{count}I", code, at)
     for index, word in enumerate(words):
         if word & 63 != _TAILCALL:
             continue
         register = word >> 6 & 255
-        if _setter(words, index, register) in _OF_A_LIBRARY:
+        if everything or _setter(words, index, register) in _OF_A_LIBRARY:
             struct.pack_into("<I", code, at + 4 * index, word & ~63 | _CALL)
 
 

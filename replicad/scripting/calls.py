@@ -80,7 +80,7 @@ class Calls:
         """``run`` starts: commands go to its caller's database from now on, in RESP2."""
         if not hasattr(self, "client"):
             self.client = Client(self._server, addr="lua")  # not before a script runs: it takes a number
-            self.client.in_exec = True  # nothing blocks in a script
+            self.client.in_exec = self.client.in_script = True  # nothing blocks in a script
         self.run = run
         self.table = table
         client, caller = self.client, run.caller

@@ -35,9 +35,10 @@ from replicad import REDIS_VERSION
 from replicad.scripting.bytecode import flatten, without_lines
 from replicad.scripting.lua_libraries import load as load_libraries
 
-#: Above this much memory in use after a script (bytes) the garbage is collected at once, and above it still, a new
+#: After a script that leaves more than this part of the limit in use the garbage is collected at once: the next script
+#: begins with what this one left, and Lua does not collect when an allocation fails.  If there is still more, a new
 #: interpreter is made.
-_KEEP = 64 << 20
+_KEPT_PART = 8
 #: So many keys and arguments are passed one by one, more in tables.
 _FEW = 50
 
@@ -173,7 +174,7 @@ class Engine:
             if isinstance(error, lua51.LuaMemoryError):
                 return Outcome(error=b"ERR not enough memory")
             return Outcome(error=b"ERR " + str(error).encode("latin-1", "replace"))
-        if runtime.get_memory_used() > _KEEP:
+        if runtime.get_memory_used() > limits.bytes_allowed // _KEPT_PART:
             self._tidy()
         if result[0]:
             return Outcome(*result[1:])
@@ -182,7 +183,7 @@ class Engine:
     def _tidy(self) -> None:
         """A script has used much memory: give it back."""
         self._runtime.gccollect()
-        if self._runtime.get_memory_used() > _KEEP:
+        if self._runtime.get_memory_used() > self._limits.bytes_allowed // _KEPT_PART:
             self.close()
 
     def close(self) -> None:

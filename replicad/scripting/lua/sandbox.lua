@@ -18,7 +18,8 @@ local assert, error, getmetatable, load, loadstring, next, pairs, pcall, rawequa
   assert, error, getmetatable, load, loadstring, next, pairs, pcall, rawequal, rawget, rawset, select, setfenv
 local setmetatable, tonumber, tostring, type, unpack, xpcall = setmetatable, tonumber, tostring, type, unpack, xpcall
 local collectgarbage = collectgarbage
-local byte, dump, format, gsub, rep, sub = string.byte, string.dump, string.format, string.gsub, string.rep, string.sub
+local byte, dump, find, format, gsub, match, sub =
+  string.byte, string.dump, string.find, string.format, string.gsub, string.match, string.sub
 local concat, floor = table.concat, math.floor
 local create, resume, running = coroutine.create, coroutine.resume, coroutine.running
 local string_metatable = getmetatable("")
@@ -26,7 +27,7 @@ local string_metatable = getmetatable("")
 -- The chunks whose frames count as functions in C.
 local OWN = { ["=sandbox"] = true, ["@arguments.lua"] = true, ["@bits.lua"] = true, ["@cjson.lua"] = true,
   ["@cmsgpack.lua"] = true, ["@floats.lua"] = true, ["@structs.lua"] = true }
-local TICK = 100000  -- instructions between two looks at the clock
+local TICK = 10000  -- instructions between two looks at the clock: 0.1 ms, unless they call costly functions
 local LONGEST_PATTERN = 10000  -- the matcher recurses on the C stack once for each item of a pattern
 local MOST_SLOTS = 7995  -- of Lua's stack: Redis takes one for an array in an array and three for a map or a set
 local READ_ONLY = "Attempt to modify a readonly table"
@@ -120,8 +121,10 @@ local function raise(text)
   error({ err = text }, 0)
 end
 
-local function argument_error(index, name, expected, count, value)
+-- Called by the function that the script called.
+local function argument_error(index, expected, count, value)
   local got = index > count and "no value" or type(value)
+  local name = getinfo(2, "n").name or "?"
   error(format("bad argument #%d to '%s' (%s expected, got %s)", index, name, expected, got), 3)
 end
 
@@ -138,7 +141,7 @@ local function settle(ok, ...)
 end
 
 local function safe_pcall(...)
-  if select("#", ...) == 0 then error("bad argument #1 to 'pcall' (value expected)", 2) end
+  if select("#", ...) == 0 then return false, "attempt to call a nil value" end
   return settle(pcall(...))
 end
 
@@ -150,13 +153,13 @@ end
 
 local function safe_next(...)
   local t, key = ...
-  if type(t) ~= "table" then argument_error(1, "next", "table", select("#", ...), t) end
+  if type(t) ~= "table" then argument_error(1, "table", select("#", ...), t) end
   return next(contents[t] or t, key)
 end
 
 local function safe_pairs(...)
   local t = ...
-  if type(t) ~= "table" then argument_error(1, "pairs", "table", select("#", ...), t) end
+  if type(t) ~= "table" then argument_error(1, "table", select("#", ...), t) end
   return next, contents[t] or t, nil
 end
 
@@ -172,7 +175,7 @@ end
 local function safe_setmetatable(...)
   local t, metatable = ...
   local count = select("#", ...)
-  if type(t) ~= "table" then argument_error(1, "setmetatable", "table", count, t) end
+  if type(t) ~= "table" then argument_error(1, "table", count, t) end
   if count < 2 or (metatable ~= nil and type(metatable) ~= "table") then
     error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
   end
@@ -187,7 +190,7 @@ end
 local function safe_rawget(...)
   local t, key = ...
   local count = select("#", ...)
-  if type(t) ~= "table" then argument_error(1, "rawget", "table", count, t) end
+  if type(t) ~= "table" then argument_error(1, "table", count, t) end
   if count < 2 then error("bad argument #2 to 'rawget' (value expected)", 2) end
   return rawget(contents[t] or t, key)
 end
@@ -195,11 +198,11 @@ end
 local function safe_rawset(...)
   local t, key, value = ...
   local count = select("#", ...)
-  if type(t) ~= "table" then argument_error(1, "rawset", "table", count, t) end
+  if type(t) ~= "table" then argument_error(1, "table", count, t) end
   if count < 3 then error(format("bad argument #%d to 'rawset' (value expected)", count + 1), 2) end
   if contents[t] then error(READ_ONLY, 0) end
-  if key == nil then error("index is nil", 2) end
-  if key ~= key then error("index is NaN", 2) end
+  if key == nil then error("table index is nil", 0) end
+  if key ~= key then error("table index is NaN", 0) end
   return rawset(t, key, value)
 end
 
@@ -208,12 +211,16 @@ local function safe_loadstring(...)
   local text, name = ...
   local count = select("#", ...)
   if type(text) == "number" then text = tostring(text) end
-  if type(text) ~= "string" then argument_error(1, "loadstring", "string", count, text) end
+  if type(text) ~= "string" then argument_error(1, "string", count, text) end
   if name ~= nil and type(name) ~= "string" and type(name) ~= "number" then
-    argument_error(2, "loadstring", "string", count, name)
+    argument_error(2, "string", count, name)
   end
-  if byte(text, 1) == 27 then return nil, "bytecode is not allowed" end
-  local fn, err = loadstring(text, name ~= nil and tostring(name) or text)
+  name = name ~= nil and tostring(name) or text
+  if byte(text, 1) == 27 then
+    local _, err = loadstring("\1", name)
+    return nil, (gsub(err, "char%(1%)", "char(27)"))
+  end
+  local fn, err = loadstring(text, name)
   if not fn then return nil, err end
   return setfenv(fn, environment)
 end
@@ -221,7 +228,7 @@ end
 local function safe_load(...)
   local reader, name = ...
   local count = select("#", ...)
-  if type(reader) ~= "function" then argument_error(1, "load", "function", count, reader) end
+  if type(reader) ~= "function" then argument_error(1, "function", count, reader) end
   local pieces = {}
   while true do
     local piece = reader()
@@ -250,6 +257,7 @@ local function resumed(ok, ...)
 end
 
 local function safe_resume(...)
+  if type((...)) ~= "thread" then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
   return resumed(resume(...))
 end
 
@@ -265,17 +273,47 @@ local function safe_wrap(fn)
   end
 end
 
+local COLLECTOR = { stop = 1, restart = 1, collect = 1, count = 1, step = 1, setpause = 1, setstepmul = 1 }
 local collector_used = false
 local function safe_collectgarbage(...)
+  local option, number = ...
+  option = option == nil and "collect" or option
+  if type(option) ~= "string" then argument_error(1, "string", 1, option) end
+  if not COLLECTOR[option] then
+    error("bad argument #1 to 'collectgarbage' (invalid option '" .. option .. "')", 2)
+  end
   collector_used = true
-  return collectgarbage(...)
+  return collectgarbage(option, tonumber(number) or 0)
+end
+
+-- An error that a function in C found itself has no place when the sandbox called it, and names the wrong function.
+-- Called by the function that the script called; raises.
+local function raise_as_own(err)
+  if type(err) ~= "string" or err == "not enough memory" or find(err, "^[^\n]-:%d+: ") then error(err, 0) end
+  local index, rest = match(err, "^bad argument #(%d+) to '.-' (.*)$")
+  if index then
+    local caller = getinfo(3, "n")
+    local name = caller.name or "?"
+    if caller.namewhat == "method" then index = index - 1 end
+    if index == 0 then
+      err = "calling '" .. name .. "' on bad self " .. rest
+    else
+      err = "bad argument #" .. index .. " to '" .. name .. "' " .. rest
+    end
+  end
+  error(err, 4)
+end
+
+local function results(ok, ...)
+  if ok then return ... end
+  raise_as_own((...))
 end
 
 local function with_short_patterns(fn)
   return function(...)
     local _, pattern = ...
     if type(pattern) == "string" and #pattern > LONGEST_PATTERN then error("pattern too complex", 2) end
-    return fn(...)
+    return results(pcall(fn, ...))
   end
 end
 
@@ -293,12 +331,6 @@ local function random_bits()
   return r2 * 32768 + floor(r1 / 2)
 end
 
-local function number_argument(index, name, count, value)
-  local number = tonumber(value)
-  if not number or type(value) == "boolean" then argument_error(index, name, "number", count, value) end
-  return number
-end
-
 local function whole(number)
   return number < 0 and -floor(-number) or floor(number)
 end
@@ -309,19 +341,19 @@ local function random(...)
   local fraction = (random_bits() % 2147483647) / 2147483647
   if count == 0 then return fraction end
   if count == 1 then
-    high = whole(tonumber(low) or argument_error(1, "random", "number", count, low))
+    high = whole(tonumber(low) or argument_error(1, "number", count, low))
     if high < 1 then error("bad argument #1 to 'random' (interval is empty)", 2) end
     return floor(fraction * high) + 1
   end
   if count > 2 then error("wrong number of arguments", 2) end
-  low = whole(tonumber(low) or argument_error(1, "random", "number", count, low))
-  high = whole(tonumber(high) or argument_error(2, "random", "number", count, high))
+  low = whole(tonumber(low) or argument_error(1, "number", count, low))
+  high = whole(tonumber(high) or argument_error(2, "number", count, high))
   if low > high then error("bad argument #2 to 'random' (interval is empty)", 2) end
   return floor(fraction * (high - low + 1)) + low
 end
 
 local function randomseed(...)
-  local seed = tonumber((...)) or argument_error(1, "randomseed", "number", select("#", ...), (...))
+  local seed = tonumber((...)) or argument_error(1, "number", select("#", ...), (...))
   seed = whole(seed) % 4294967296
   r0, r1, r2 = 0x330E, seed % 65536, floor(seed / 65536)
 end
@@ -366,8 +398,8 @@ local function error_reply(...)
   local text = ...
   if select("#", ...) ~= 1 or type(text) ~= "string" then return { err = WRONG } end
   text = gsub(text, "[\r\n]+$", "")
-  if sub(text, 1, 1) == "-" then return { err = sub(text, 2) } end
-  if not text:find(" ", 1, true) then return { err = "ERR " .. text } end
+  if sub(text, 1, 1) == "-" then text = sub(text, 2) end
+  if not find(text, " ", 1, true) then return { err = "ERR " .. text } end
   return { err = text }
 end
 
@@ -409,7 +441,7 @@ end
 
 local function setresp(...)
   if select("#", ...) ~= 1 then raise("ERR redis.setresp() requires one argument.") end
-  local version = tonumber((...))
+  local version = whole(tonumber((...)) or 0)
   if version ~= 2 and version ~= 3 then raise("ERR RESP version must be 2 or 3.") end
   script_resp = version
   lift()
@@ -419,8 +451,8 @@ end
 
 local function set_repl(...)
   if select("#", ...) ~= 1 then raise("ERR redis.set_repl() requires two arguments.") end
-  local flags = tonumber((...)) or 0
-  if flags < 0 or flags > 3 or floor(flags) ~= flags then
+  local flags = whole(tonumber((...)) or 0)
+  if flags < 0 or flags > 3 then
     raise("ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
   end
   lift()
@@ -538,46 +570,45 @@ local function put_verbatim(parts)
   return true
 end
 
-local function put_array(list, slots)
-  local head = filled + 1
-  filled = head
-  local count = 0
-  while true do
-    local value = rawget(list, count + 1)
-    if value == nil then break end
-    count = count + 1
-    put_value(value, slots + 1)
-  end
-  out[head] = "*" .. format("%d", count) .. "\r\n"
-end
-
--- All tail calls, so that an array in an array takes one frame: Lua allows 20,000 of them.
-local function put_table(t, slots)
+-- Whether `t` is one of the tables that stand for a type of RESP; if so it is put.
+local function put_typed(t, slots)
   local value = rawget(t, "err")
-  if type(value) == "string" then return put("-" .. one_line(value) .. "\r\n") end
+  if type(value) == "string" then
+    put("-" .. one_line(value) .. "\r\n")
+    return true
+  end
   value = rawget(t, "ok")
-  if type(value) == "string" then return put("+" .. one_line(value) .. "\r\n") end
+  if type(value) == "string" then
+    put("+" .. one_line(value) .. "\r\n")
+    return true
+  end
   value = rawget(t, "double")
   if type(value) == "number" then
     local text = format("%.17g", value)
-    if client_resp == 3 then return put("," .. text .. "\r\n") end
-    return put_bulk(text)
+    if client_resp == 3 then put("," .. text .. "\r\n") else put_bulk(text) end
+    return true
   end
   value = rawget(t, "map")
-  if type(value) == "table" then return put_pairs(value, slots + 3) end
+  if type(value) == "table" then
+    put_pairs(value, slots + 3)
+    return true
+  end
   value = rawget(t, "set")
-  if type(value) == "table" then return put_members(value, slots + 3) end
+  if type(value) == "table" then
+    put_members(value, slots + 3)
+    return true
+  end
   value = rawget(t, "big_number")
   if type(value) == "string" then
     value = one_line(value)
-    if client_resp == 3 then return put("(" .. value .. "\r\n") end
-    return put_bulk(value)
+    if client_resp == 3 then put("(" .. value .. "\r\n") else put_bulk(value) end
+    return true
   end
   value = rawget(t, "verbatim_string")
-  if type(value) == "table" and put_verbatim(value) then return end
-  return put_array(t, slots)
+  return type(value) == "table" and put_verbatim(value)
 end
 
+-- Arrays are put here, not in a function of their own: Lua allows 20,000 frames, and this is one for each depth.
 function put_value(value, slots)
   if slots >= MOST_SLOTS then return put("-ERR reached lua stack limit\r\n") end
   local kind = type(value)
@@ -586,7 +617,17 @@ function put_value(value, slots)
   elseif kind == "number" then
     put(format(":%d\r\n", value))
   elseif kind == "table" then
-    return put_table(value, slots)
+    if put_typed(value, slots) then return end
+    local head = filled + 1
+    filled = head
+    local count = 0
+    while true do
+      local item = rawget(value, count + 1)
+      if item == nil then break end
+      count = count + 1
+      put_value(item, slots + 1)
+    end
+    out[head] = "*" .. format("%d", count) .. "\r\n"
   elseif kind == "boolean" then
     if script_resp == 3 then
       put(client_resp == 3 and (value and "#t\r\n" or "#f\r\n") or (value and ":1\r\n" or ":0\r\n"))
@@ -652,7 +693,10 @@ local function run(fn, resp, key_count, ...)
   local reply
   if ok then
     local kind = type(value)
-    if kind ~= "string" and kind ~= "number" then reply, value = encoded(value), nil end
+    if kind ~= "string" and kind ~= "number" then
+      ok, value = pcall(encoded, value)
+      if ok then reply, value = value, nil end
+    end
   end
   lift()
   clean()
