@@ -23,7 +23,11 @@ end
 -- The level of the exported function, as seen from the caller of this function.
 local function entry_level()
   local level = 3
-  while not exported[getinfo(level, "f").func] do level = level + 1 end
+  local info = getinfo(level, "f")
+  while info and not exported[info.func] do
+    level = level + 1
+    info = getinfo(level, "f")
+  end
   return level - 1
 end
 
