@@ -187,18 +187,17 @@ class Eviction:
         if server.loading or not self.accounting:
             return
         until = time.perf_counter() + _SLICE_SECONDS
-        for db in server.databases:
-            ledger = db.ledger
-            if ledger.counted == SHARDS:
-                continue
-            if not len(db):
-                ledger.counted = SHARDS
-            while ledger.counted < SHARDS:
-                ledger.count(db, 4)
+        incomplete = [db for db in server.databases if not db.ledger.complete]
+        for db in incomplete:
+            if not db.ledger.counted and not len(db):
+                db.ledger.counted = SHARDS
+        for db in incomplete:
+            while not db.ledger.complete:
+                db.ledger.count(db, 4)
                 if time.perf_counter() > until:
                     self._counting = True
                     server.call_later(2 * _SLICE_SECONDS, self._count_slice)
-                    self._look()
+                    self._share_room()
                     return
         self._ready()
 
