@@ -39,6 +39,7 @@ def _wrong_syntax(argv: list[bytes]) -> ReplyError:
 
 def _fcall(client: Client, argv: list[bytes], read_only: bool) -> Any:
     libraries = client.server.libraries
+    client.server.scripting.show(client)
     libraries.find(argv[1])
     integer(argv[2], _BAD_KEYS)
     keys, args = keys_and_args(argv)

@@ -40,6 +40,7 @@ def keys_and_args(argv: list[bytes]) -> tuple[list[bytes], list[bytes]]:
 
 
 def _eval(client: Client, argv: list[bytes], read_only: bool) -> Any:
+    client.server.scripting.show(client)
     keys, args = keys_and_args(argv)
     scripting = client.server.scripting
     return scripting.run(client, scripting.load(argv[1]), keys, args, read_only)
@@ -47,6 +48,7 @@ def _eval(client: Client, argv: list[bytes], read_only: bool) -> Any:
 
 def _evalsha(client: Client, argv: list[bytes], read_only: bool) -> Any:
     scripting = client.server.scripting
+    scripting.show(client)
     script = scripting.find(argv[1])
     keys, args = keys_and_args(argv)
     return scripting.run(client, script, keys, args, read_only)

@@ -18,7 +18,7 @@ from math import copysign
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from replicad.command import DENY_OOM, NOT_STALE, PLAIN, WRITE, Argv, Command, lookup
+from replicad.command import DENY_OOM, MAY_REPLICATE, NOT_STALE, PLAIN, WRITE, Argv, Command, lookup
 from replicad.errors import MISCONF, NO_REPLICAS, READ_ONLY, ReplyError
 from replicad.resp import OK
 from replicad.scripting.conversion import to_lua
@@ -145,9 +145,9 @@ class Calls:
             if denial is not None:
                 accounts.log.refused(run.caller, denial, b"lua")
                 return b"ERR " + denial.in_script()
+        if run.read_only and bits & (WRITE | MAY_REPLICATE):
+            return ONLY_READS
         if bits & WRITE:
-            if run.read_only:
-                return ONLY_READS
             if denied and not run.caller.is_master:
                 return self._write_refusal(bits, denied, run)
         elif bits & DENY_OOM and run.out_of_memory and not run.allow_oom:

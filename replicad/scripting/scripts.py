@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from replicad.command import DENY_OOM, NOT_STALE
+from replicad.command import DENY_OOM, NOT_STALE, lookup
 from replicad.errors import MASTER_DOWN, MISCONF, NO_REPLICAS, OUT_OF_MEMORY, READ_ONLY, ReplyError, err
 from replicad.resp import Wire, split_line
 from replicad.scripting.busy import Watch
@@ -187,8 +187,6 @@ class Scripting:
         """Run code compiled by ``engine`` as one unit; return the reply: bytes, int, or encoded.  Raises ReplyError."""
         server, client = self._server, run.caller
         propagation = server.propagation
-        if server.monitors:
-            server.feed_monitors(client, client.argv)
         self.calls.begin(run, engine.table)
         dirty = server.dirty
         propagation.enter()
@@ -202,23 +200,33 @@ class Scripting:
             propagation.leave()
             if server.dirty != dirty:
                 propagation.suppress()  # the script itself: its effects are what the replicas get
-        return reply_of(run, outcome)
+        return self._reply(run, outcome)
 
+    def show(self, client: Client) -> None:
+        """Tell MONITOR of EVAL or FCALL before it runs, so that its commands come behind it."""
+        if self._server.monitors:
+            self._server.feed_monitors(client, client.argv)
 
-def reply_of(run: Run, outcome: Outcome) -> Any:
-    """What the client is answered."""
-    if outcome.error is None:
-        if outcome.encoded is not None:
-            return Wire(outcome.encoded)
-        value = outcome.value
-        return value if type(value) is bytes or type(value) is int else _truncated(value)
-    text = outcome.error
-    if outcome.line is not None and outcome.source is not None:
-        text += b" script: %b, on %b:%d." % (run.name, outcome.source, outcome.line)
-    error = ReplyError(text)
-    if outcome.counted:
-        return Wire(b"-%b\r\n" % error.text)
-    raise error
+    def _reply(self, run: Run, outcome: Outcome) -> Any:
+        """What the client is answered.  Errors are counted once, where they came up."""
+        text = outcome.error
+        if text is None:
+            encoded = outcome.encoded
+            if encoded is None:
+                value = outcome.value
+                return value if type(value) is bytes or type(value) is int else _truncated(value)
+            if encoded[:1] == b"-":  # the script returned an error
+                lookup(run.argv).failed += 1  # type: ignore[union-attr]
+                if not outcome.counted:
+                    self._server.count_error(encoded[1:-2])
+            return Wire(encoded)
+        if outcome.line is not None and outcome.source is not None:
+            text += b" script: %b, on %b:%d." % (run.name, outcome.source, outcome.line)
+        error = ReplyError(text)
+        if not outcome.counted:
+            raise error
+        lookup(run.argv).failed += 1  # type: ignore[union-attr]
+        return error
 
 
 def _truncated(value: Any) -> int:

@@ -672,7 +672,8 @@ local function clean()
   end
 end
 
--- Runs `fn` with the keys and arguments that follow, of which `key_count` are keys (nil: they are two tables), and returns: true, a string; true, a number; true, nil, the encoded reply; or false, the error's text, its
+-- Runs `fn` with the keys and arguments that follow, of which `key_count` are keys (nil: they are two tables), and returns: true, a string; true, a number; true, nil, the encoded reply, three times nil, whether it is an
+-- error that was counted already; or false, the error's text, its
 -- source, its line, whether it was counted already.
 local function run(fn, resp, key_count, ...)
   if key_count == 0 then
@@ -690,17 +691,18 @@ local function run(fn, resp, key_count, ...)
   script_resp, client_resp = 2, resp
   restrict()
   local ok, value = xpcall(fn, last_error)
-  local reply
+  local reply, counted
   if ok then
     local kind = type(value)
     if kind ~= "string" and kind ~= "number" then
+      if kind == "table" then counted = rawget(value, "ignore_error_stats_update") and true or nil end
       ok, value = pcall(encoded, value)
       if ok then reply, value = value, nil end
     end
   end
   lift()
   clean()
-  if ok then return true, value, reply end
+  if ok then return true, value, reply, nil, nil, nil, counted end
   if type(value) ~= "table" then return false, "ERR " .. tostring(value) end
   local text, source, line = rawget(value, "err"), rawget(value, "source"), rawget(value, "line")
   if type(text) ~= "string" then text = "ERR unknown error" end
