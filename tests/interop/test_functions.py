@@ -6,6 +6,9 @@ import time
 from threading import Thread
 from typing import Any
 
+import anycrc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.config import load
@@ -165,13 +168,13 @@ class Loading(FunctionTestCase):
 
     def test_arguments(self) -> None:
         f = "function() end"
-        for given in ("", "'f'", "1, 2", "'f', 2", "{}", f"'f', {f}, 1", "{}, 1", f"1, {f}", f"nil, {f}", f"'a-b', {f}",
+        for words in ("", "'f'", "1, 2", "'f', 2", "{}", f"'f', {f}, 1", "{}, 1", f"1, {f}", f"nil, {f}", f"'a-b', {f}",
                       f"'', {f}", f"'a b', {f}", f"'{'x' * 300}', {f}", "'f', redis.log", f"'f\\0g', {f}", f"1.5, {f}",
                       "{function_name = 'f'}", f"{{callback = {f}}}", f"{{function_name = 1, callback = {f}}}",
                       f"{{function_name = {{}}, callback = {f}}}", "{function_name = 'f', callback = 1}",
                       "{[{}] = 1}", "{[1] = 1}", "{foo = 1}", f"{{FUNCTION_NAME = 'f', Callback = {f}}}", "{flags = {{}}}",
                       "{description = {}}", "{callback = 1}", "{flags = 1}"):  # fmt: skip
-            self.do("FUNCTION", "LOAD", "REPLACE", f"{HEAD}{REGISTER}({given})")
+            self.do("FUNCTION", "LOAD", "REPLACE", f"{HEAD}{REGISTER}({words})")
             self.same_list()
 
     def test_flags_and_description(self) -> None:
@@ -388,10 +391,39 @@ class DumpAndRestore(FunctionTestCase):
         self.same_list()
 
 
+#: Few names, so that they collide; no two that differ in case alone, which ends the real server.
+_codes = st.builds(
+    lambda name, names: library("".join(f"{REGISTER}('{one}', function() return '{name}' end) " for one in names), name),
+    st.sampled_from(["one", "two", "ONE"]),
+    st.lists(st.sampled_from(["f", "g", "h"]), max_size=2, unique=True),
+)
+_steps = st.one_of(
+    st.builds(lambda code, more: ("LOAD", *more, code), _codes, st.sampled_from([(), ("REPLACE",)])),
+    st.sampled_from([("DELETE", "one"), ("DELETE", "two"), ("DELETE", "ONE"), ("FLUSH",), ("STATS",)]),
+    st.builds(
+        lambda code, policy: ("RESTORE", dump_functions([code.encode()]), policy),
+        _codes,
+        st.sampled_from(["APPEND", "REPLACE", "FLUSH"]),
+    ),
+)
+
+
+class RandomSequences(FunctionTestCase):
+    """Whatever the order of changes: the same replies, the same libraries, the same functions."""
+
+    @settings(max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(_steps, min_size=3, max_size=10))
+    def test_random(self, steps: list[tuple[Argument, ...]]) -> None:
+        self.do("FUNCTION", "FLUSH")
+        for step in steps:
+            self.do("FUNCTION", *step)
+        self.same_list("WITHCODE")
+        for name in "fgh":
+            self.do("FCALL", name, 0)
+
+
 def with_footer(data: bytes, version: int = 10) -> bytes:
     """A payload around `data`, whatever that is."""
-    import anycrc
-
     data += version.to_bytes(2, "little")
     return data + int(anycrc.Model("CRC64-REDIS").calc(data)).to_bytes(8, "little")
 

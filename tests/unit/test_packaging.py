@@ -89,6 +89,10 @@ class Packages(SynchronousTestCase):
         self.assertTrue((PROJECT / "replicad" / "py.typed").exists())
         self.assertIn("py.typed", configuration()["options.package_data"]["replicad"])
 
+    def test_lua_files_are_in_the_wheel(self) -> None:
+        self.assertIn("lua/*.lua", configuration()["options.package_data"]["replicad.scripting"])
+        self.assertTrue(list((PROJECT / "replicad" / "scripting" / "lua").glob("*.lua")))
+
     def test_version(self) -> None:
         """There is one place for it, it is a release number, and what is installed was built from it."""
         self.assertEqual(configuration()["metadata"]["version"], "attr: replicad.__version__")
