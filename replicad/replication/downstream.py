@@ -52,6 +52,9 @@ _IMAGE_PIECE = 256 * 1024
 #: Bytes of a streamed image that may wait in one replica.
 _ENOUGH = 1024 * 1024
 
+#: Seconds that a replica of ours which is ahead of us waits for an answer before it must copy everything.
+_PATIENCE = 5.0
+
 _NO_KEYSPACE = err("Replica can't interact with the keyspace")
 
 
@@ -147,6 +150,9 @@ class Downstream:
         if server.replication.upstream is not None and not server.replication.link_up:
             self._abort()  # since the request we have lost our master or got another one: it asks again
             return
+        if self._is_ahead() and time.monotonic() - self._ack_at < _PATIENCE:
+            self.server.call_later(0.05, self.begin)
+            return
         self._transport = self._connection.transport
         # TLS passes on what it does not know to the socket below: there it would be written in plain text.
         if not isinstance(self._transport, ProtocolWrapper):
@@ -175,6 +181,14 @@ class Downstream:
         replication.sync_full += 1
         replication.attach(self)
         server.saver.request_image(self)
+
+    def _is_ahead(self) -> bool:
+        """It asks for what our master has not sent us yet: we came back from a snapshot and are still catching up."""
+        if self.asked is None or self.server.replication.upstream is None:
+            return False
+        history = self.server.history
+        replid, offset = self.asked
+        return replid.lower() == history.replid and offset > history.offset + 1
 
     def _set_online(self) -> None:
         self.state = ONLINE

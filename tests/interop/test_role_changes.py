@@ -246,3 +246,32 @@ class Restarts(SynchronousTestCase):
             wait_in_sync(middle, lower)
             self.assertEqual(lower.client(db=5).must("GET", "b"), b"1")
             self.assertEqual(digest(lower), digest(middle))
+
+
+class Chains(SynchronousTestCase):
+    """The middle of a chain comes back."""
+
+    def test_a_replica_that_is_ahead(self) -> None:
+        """A restarted middle that has not caught up yet lets its replica wait, instead of copying everything to it."""
+        directives = {"repl-ping-replica-period": 3600}
+        master = Replicad(self, directives, name="master").start()
+        proxy = Proxy(self, master)
+        middle = Replicad(self, directives, name="middle").start()
+        leaf = Replicad(self, directives, name="leaf").start()
+        for node, port in ((middle, proxy.port), (leaf, master.port)):
+            node.call("REPLICAOF", "127.0.0.1", port)
+            wait_until(lambda node=node: link_up(node), 10, "the link")
+        wait_in_sync(master, middle, leaf)
+        proxy.pause()
+        master.call("SET", "a", "1")
+        wait_until(lambda: leaf.call("GET", "a"), 10, "the leaf has it")
+        leaf.call("REPLICAOF", "127.0.0.1", middle.port)
+        middle.wait_log("asks for synchronization")
+        self.assertIsNone(middle.call("GET", "a"))
+        proxy.resume()
+        wait_until(lambda: link_up(leaf), 10, "the leaf follows the middle")
+        stats = middle.info("stats")
+        self.assertEqual((stats["sync_full"], stats["sync_partial_ok"]), ("0", "1"), report(master, middle, leaf))
+        master.call("SET", "b", "1")
+        wait_in_sync(master, middle, leaf)
+        self.assertEqual(digest(leaf), digest(master))
