@@ -391,11 +391,11 @@ class DumpAndRestore(FunctionTestCase):
         self.same_list()
 
 
-#: Few names, so that they collide; no two that differ in case alone, which ends the real server.
+#: Few names, so that they collide; no functions that differ in case alone, which ends the real server.
 _codes = st.builds(
     lambda name, names: library("".join(f"{REGISTER}('{one}', function() return '{name}' end) " for one in names), name),
     st.sampled_from(["one", "two", "ONE"]),
-    st.lists(st.sampled_from(["f", "g", "h"]), max_size=2, unique=True),
+    st.lists(st.sampled_from(["f", "g", "h"]), max_size=1),  # of two collisions Redis tells that of either
 )
 _steps = st.one_of(
     st.builds(lambda code, more: ("LOAD", *more, code), _codes, st.sampled_from([(), ("REPLACE",)])),
