@@ -78,6 +78,7 @@ MASTER_DOWN = ReplyError(b"MASTERDOWN Link with MASTER is down and replica-serve
 READ_ONLY = ReplyError(b"READONLY You can't write against a read only replica.")
 NO_REPLICAS = ReplyError(b"NOREPLICAS Not enough good replicas to write.")
 OUT_OF_MEMORY = ReplyError(b"OOM command not allowed when used memory > 'maxmemory'.")
+NO_SCRIPT = ReplyError(b"NOSCRIPT No matching script. Please use EVAL.")
 BUSY_SCRIPT = ReplyError(
     b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import integer, numbered_keys
 from replicad.commands.help import help_of
-from replicad.errors import err, unknown_subcommand
+from replicad.errors import NO_SCRIPT, err, unknown_subcommand
 from replicad.resp import OK
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ def _eval(client: Client, argv: list[bytes], read_only: bool) -> Any:
 def _evalsha(client: Client, argv: list[bytes], read_only: bool) -> Any:
     scripting = client.server.scripting
     scripting.show(client)
-    script = scripting.find(argv[1])
+    sha = argv[1]
+    if len(sha) != 40:  # Redis looks at the length, then at the keys, then for the script
+        raise NO_SCRIPT
     keys, args = keys_and_args(argv)
-    return scripting.run(client, script, keys, args, read_only)
+    return scripting.run(client, scripting.find(sha), keys, args, read_only)
 
 
 @command(b"EVAL", arity=-3, flags=_FLAGS, find_keys=script_keys, group="scripting", since="2.6.0")

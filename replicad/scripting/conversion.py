@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from replicad.errors import ReplyError
-from replicad.resp import OK, NoReply, NullArray, Push, Replies, Simple, Verbatim, Wire, format_double
+from replicad.resp import OK, NoReply, NullArray, Push, Replies, Simple, Verbatim, Wire, encode, format_double
 
 MakeTable = Callable[..., Any]
 
@@ -51,6 +51,8 @@ def _plain(reply: Any, kind: type, resp: int) -> Any:
         return reply
     if reply is None or kind is NullArray or kind is NoReply:
         return False if resp == 2 else None
+    if kind is Replies and reply and type(reply[0]) is Wire:  # the head of a collection, then its elements
+        return _plain(*_typed(_Wire(encode(reply, resp)).value()), resp)
     if kind is list or kind is tuple or kind is Push or kind is Replies:
         return _sequence(reply, resp)
     if kind is Simple:
@@ -91,6 +93,8 @@ def _sequence(items: Any, resp: int) -> Any:
 def _key(value: Any, resp: int) -> Any:
     """A key of a map or a member of a set, which must be hashable here."""
     plain = _plain(value, type(value), resp)
+    if type(plain) is dict and b"ok" in plain:
+        return plain[b"ok"]  # with Redis a table, which nobody could look up
     return repr(plain).encode() if type(plain) in (list, dict) else plain
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import DENY_OOM, NOT_STALE, lookup
-from replicad.errors import MASTER_DOWN, MISCONF, NO_REPLICAS, OUT_OF_MEMORY, READ_ONLY, ReplyError, err
+from replicad.errors import MASTER_DOWN, MISCONF, NO_REPLICAS, NO_SCRIPT, OUT_OF_MEMORY, READ_ONLY, ReplyError, err
 from replicad.resp import Wire, split_line
 from replicad.scripting.busy import Watch
 from replicad.scripting.calls import Calls, Run
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 #: The words of ``flags=`` in a shebang line.
 FLAGS = frozenset([b"no-writes", b"allow-stale", b"allow-oom", b"no-cluster", b"allow-cross-slot-keys"])
 
-_NO_SCRIPT = ReplyError(b"NOSCRIPT No matching script. Please use EVAL.")
 _READ_ONLY_COMMAND = err("Can not execute a script with write flag using *_ro command.")
 #: What a cached script costs beside its text, for INFO.
 _SCRIPT_OVERHEAD = 144
@@ -121,7 +120,7 @@ class Scripting:
         """The cached script of this SHA1 in any letter case.  Raises NOSCRIPT."""
         script = self._scripts.get(sha) or self._scripts.get(sha.lower())
         if script is None:
-            raise _NO_SCRIPT
+            raise NO_SCRIPT
         return script
 
     def flush(self) -> None:

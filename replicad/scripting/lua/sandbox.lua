@@ -536,6 +536,10 @@ local function put_bulk(text)
   put("$" .. #text .. "\r\n" .. text .. "\r\n")
 end
 
+local function c_string(text)
+  return match(text, "^[^%z]*")
+end
+
 local function one_line(text)
   return (gsub(text, "[\r\n]", " "))
 end
@@ -574,12 +578,12 @@ end
 local function put_typed(t, slots)
   local value = rawget(t, "err")
   if type(value) == "string" then
-    put("-" .. one_line(value) .. "\r\n")
+    put("-" .. one_line((gsub(c_string(value), "[\r\n]+$", ""))) .. "\r\n")
     return true
   end
   value = rawget(t, "ok")
   if type(value) == "string" then
-    put("+" .. one_line(value) .. "\r\n")
+    put("+" .. one_line(c_string(value)) .. "\r\n")
     return true
   end
   value = rawget(t, "double")
