@@ -32,12 +32,13 @@ _TREE_SAMPLE = 200
 
 class _Node:
     """Some neighbouring entries.  ``size`` is what they take in Redis but for the two counters, in bytes; ``deleted``
-    counts the entries whose place is still taken there, ``shared`` are the field names of the first entry."""
+    counts the entries whose place is still taken there, ``last`` is the greatest id among all of them, ``shared`` are the
+    field names of the first entry."""
 
-    __slots__ = ("deleted", "fields", "ids", "key", "shared", "size")
+    __slots__ = ("deleted", "fields", "ids", "key", "last", "shared", "size")
 
     def __init__(self, key: StreamId, shared: Fields) -> None:
-        self.key = key
+        self.key = self.last = key
         self.shared = shared
         self.ids: list[StreamId] = []
         self.fields: list[Fields] = []
@@ -46,7 +47,7 @@ class _Node:
 
     def copy(self) -> _Node:
         new = _Node.__new__(_Node)
-        new.key, new.shared, new.deleted, new.size = self.key, self.shared, self.deleted, self.size
+        new.key, new.last, new.shared, new.deleted, new.size = self.key, self.last, self.shared, self.deleted, self.size
         new.ids = self.ids.copy()
         new.fields = self.fields.copy()
         return new
@@ -258,16 +259,23 @@ class Stream:
             + sum(map(_text_size, parts))
         )
         node.ids.append(entry_id)
+        node.last = entry_id
         node.fields.append(fields)
         self._length += 1
         self.last_id = entry_id
         self.entries_added += 1
 
     def append_node(
-        self, key: StreamId, shared: Fields, entries: list[tuple[StreamId, Fields]], deleted: int, size: int
+        self,
+        key: StreamId,
+        shared: Fields,
+        entries: list[tuple[StreamId, Fields]],
+        deleted: int,
+        size: int,
+        newest: StreamId = MIN_STREAM_ID,
     ) -> None:
-        """Add a node as a snapshot holds it: living ``entries``, the number of ``deleted`` ones that still take place,
-        its ``size`` in bytes.  Raises ValueError when the ids do not grow."""
+        """Add a node as a snapshot holds it: living ``entries``, the number of ``deleted`` ones that still take place, its
+        ``size`` in bytes, the greatest id (``newest``) of a deleted one.  Raises ValueError when the ids do not grow."""
         last = self.last_id
         if self._tail is not None and key < self._tail.key:
             raise ValueError("stream nodes must grow")
@@ -281,6 +289,7 @@ class Stream:
             raise ValueError("stream node begins behind its entries")
         node = self._tail = self._nodes[key] = _Node.__new__(_Node)
         node.key, node.shared, node.deleted = key, shared, deleted
+        node.last = max(last, newest)
         node.ids = [entry_id for entry_id, _ in entries]
         node.fields = [fields for _, fields in entries]
         node.size = size - _integer_size(len(entries)) - _integer_size(deleted)
@@ -327,7 +336,7 @@ class Stream:
             living = len(node.ids)
             if limit and removed + living > limit:
                 break
-            if self._length - living >= max_length if max_length is not None else node.ids[-1] < min_id:
+            if self._length - living >= max_length if max_length is not None else node.last < min_id:
                 nodes.popitem(0)
                 cut.append(node)
                 count = living
@@ -343,6 +352,8 @@ class Stream:
                 node.deleted += count
                 removed += count
                 self._length -= count
+                if not node.ids:  # of the entries below ``min_id`` only deleted ones come after them
+                    self._drop(node)
                 break
             removed += count
             self._length -= count

@@ -473,7 +473,7 @@ def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes], size: i
         position = 4 + width
         if width < 0 or elements[position - 1] != b"0":
             raise Corrupt("stream node has a wrong header")
-        node_ms, node_seq = node_id
+        node_ms, node_seq = newest = node_id
         for _ in range(total):
             flags = int(elements[position])
             entry_id = (node_ms + int(elements[position + 1]) & _U64, node_seq + int(elements[position + 2]) & _U64)
@@ -488,10 +488,12 @@ def _read_node(stream: Stream, node_id: StreamId, elements: list[bytes], size: i
             if stop < start or int(elements[stop]) != stop - position:
                 raise Corrupt("stream entry has a wrong size")
             position = stop + 1
-            if not flags & 1:
+            if flags & 1:
+                newest = max(newest, entry_id)
+            else:
                 live -= 1
                 entries.append((entry_id, fields))
-        stream.append_node(node_id, tuple(shared), entries, total - len(entries), size)
+        stream.append_node(node_id, tuple(shared), entries, total - len(entries), size, newest)
     except (ValueError, IndexError):
         raise Corrupt("stream node does not hold together") from None
     if live or position != len(elements):
