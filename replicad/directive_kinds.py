@@ -276,6 +276,8 @@ class Address(Kind):
             return None
         if not re.fullmatch(rb"[0-9]{1,5}", args[1]) or int(args[1]) > 65535:
             raise ConfigError("Invalid master port")
+        if b"/" in args[0]:
+            raise ConfigError("Invalid master host: a replica connects over TCP, not to a Unix socket")
         return text(args[0]), int(args[1])
 
     def show(self, value: Any) -> bytes:

@@ -24,6 +24,7 @@ _WAITAOF_ON_REPLICA = err(
     "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not "
     "propagated."
 )
+_NOT_A_HOST = err("Invalid master host: a replica connects over TCP, not to a Unix socket")
 
 
 def _replicaof(client: Client, argv: Argv) -> Any:
@@ -42,6 +43,8 @@ def _replicaof(client: Client, argv: Argv) -> Any:
         raise err("Invalid master port") from None
     if not 0 <= port <= 65535:
         raise err("Invalid master port")
+    if b"/" in argv[1]:  # Redis says OK and tries to resolve the name for ever
+        raise _NOT_A_HOST
     if not replication.follow(argv[1].decode("utf-8", "surrogateescape"), port, who):
         return Simple(b"OK Already connected to specified master")
     return OK

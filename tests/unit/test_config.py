@@ -82,6 +82,10 @@ class Syntax(ConfCase):
             ("save 900\n", 1, "Invalid save parameters"),
             ("slaveof localhost\n", 1, "wrong number of arguments"),
             ("slaveof localhost 66666\n", 1, "Invalid master port"),
+            (
+                "replicaof /run/redis.sock 0\n", 1,
+                "Invalid master host: a replica connects over TCP, not to a Unix socket",
+            ),
             ("dir /does/not/exist\n", 1, "No such file or directory"),
             ("logfile /does/not/exist/a.log\n", 1, "Can't open the log file: No such file or directory"),
             ("dir a.conf\n", 1, "Not a directory"),
