@@ -5,6 +5,9 @@ units come from (``upstream``) nor the bytes afterwards (``history``).
 
 There are no gates here: no ACL, no read-only check, no reply. A handler's error is logged loudly and changes nothing
 else, as in Redis: the offset must go on.
+
+One thing Redis does not do: what has no place in a stream (SHUTDOWN, CONFIG, REPLICAOF, SUBSCRIBE, ...) is not run. A
+master is trusted with the dataset, not with the process. Commands that only read are harmless and run, as in Redis.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from replicad.command import TABLE, Argv, lookup
-from replicad.errors import ReplyError, unknown_command, wrong_arity
+from replicad.command import TABLE, Argv, Command, lookup
+from replicad.errors import ReplyError, err, unknown_command, wrong_arity
 from replicad.histogram import SLOT_SHIFT
 from replicad.replication.handshake import show
 from replicad.replication.stream import Unit
@@ -25,6 +28,20 @@ if TYPE_CHECKING:
     from replicad.session import Client
 
 
+NOT_IN_A_STREAM = err("a master may not send this command")
+
+#: What masters send beside commands that write or are propagated by nature. Scripts come from masters before Redis 5.
+_OTHERS = frozenset((b"ping", b"select", b"multi", b"exec", b"discard", b"replconf", b"eval", b"evalsha", b"fcall",
+                     b"script|load", b"script|flush"))  # fmt: skip
+
+
+def may_come(cmd: Command) -> bool:
+    """Whether ``cmd`` is run when a master sends it."""
+    # MIGRATE connects to others; what it did comes as DEL.
+    flags = cmd.flags
+    return cmd.name in _OTHERS or (not flags.isdisjoint(("write", "readonly", "may_replicate")) and cmd.name != b"migrate")
+
+
 class Applier:
     """Applies units as ``client``. ``acknowledge`` is called for GETACK. ``stopped`` ends the work at the next unit."""
 
@@ -32,6 +49,7 @@ class Applier:
         self._server = server
         self._client = client
         self._acknowledge = acknowledge
+        self._known = {name: cmd for name, cmd in TABLE.items() if may_come(cmd) and not cmd.subcommands}
         self.stopped = False
 
     def apply(self, units: list[Unit]) -> None:
@@ -66,16 +84,19 @@ class Applier:
     def _run(self, commands: list[Argv]) -> None:
         client, server = self._client, self._server
         propagation = server.propagation
-        find = TABLE.get
+        find = self._known.get
         watched = bool(server.monitors)
         started = perf_counter_ns()
         for argv in commands:
             cmd = find(argv[0])
-            if cmd is None or cmd.subcommands:
-                cmd = lookup(argv)
             if cmd is None:
-                self._complain(argv, unknown_command(argv))
-                continue
+                cmd = lookup(argv)
+                if cmd is None:
+                    self._complain(argv, unknown_command(argv))
+                    continue
+                if not may_come(cmd):
+                    self._complain(argv, NOT_IN_A_STREAM)
+                    continue
             if not cmd.least <= len(argv) <= cmd.most:
                 self._complain(argv, wrong_arity(cmd.name))
                 continue

@@ -3,6 +3,9 @@
 Owns: the dataset aside that a new image is decoded into, the file without a name that holds it until then, and the
 exchange with the running dataset. Does not own the connection it comes from (``upstream``).
 
+An image of more bytes than this process can ever have as memory is given up: no dataset comes out of it, and a master
+that sends without end must not fill the disk.
+
 The running dataset is not touched before a whole image, checksum included, has been decoded. So a truncated or
 damaged image costs nothing but time. Redis flushes first, which needs half the memory at the peak; a replica that
 loses its data to a broken transfer was judged the worse of the two.
@@ -15,8 +18,10 @@ disk needed.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +38,20 @@ if TYPE_CHECKING:
 _PIECE = 16 * 1024
 #: Decoding takes at most this long in one turn of the reactor.
 _SLICE_SECONDS = 0.004
+
+
+TOO_LARGE = "no memory for a dataset of this size"
+
+_CGROUP_LIMIT = "/sys/fs/cgroup/memory.max"
+
+
+def memory_limit() -> int:
+    """The bytes of memory that this process can have at most: the machine's, its control group's or its own limit."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limits += [soft for soft, _ in map(resource.getrlimit, (resource.RLIMIT_AS, resource.RLIMIT_DATA)) if soft > 0]
+    with contextlib.suppress(OSError, ValueError), open(_CGROUP_LIMIT) as file:
+        limits.append(int(file.read()))  # "max" is none
+    return min(limits)
 
 
 def _nobody(error: Exception | None) -> None:

@@ -18,6 +18,7 @@ Redis gives up a silent handshake after repl-timeout, and a half received line a
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -60,6 +61,10 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 LINE_TIMEOUT = 5.0
 MAX_LINE = 4096
+
+_REPLID = re.compile(rb"[0-9a-fA-F]{40}")
+#: An offset of more digits does not fit into the 64 bits that backends and other servers keep it in.
+_OFFSET_DIGITS = 18
 
 
 def _ignore(data: bytes) -> bytes:
@@ -171,6 +176,12 @@ class Link:
             self._fail(f"I/O error trying to sync with MASTER: {reason}")
         elif self.state != FAILED:
             self._fail("Connection with master lost.")
+        return self._flush()
+
+    def distrust(self, reason: str) -> list[Event]:
+        """What the master sent left us in a state of our own: give up, and continue from nothing."""
+        if self.state != FAILED:
+            self._fail(reason, discard=True)
         return self._flush()
 
     def keepalive(self, now: float) -> list[Event]:
@@ -323,8 +334,8 @@ class Link:
 
     def _full_resync(self, line: bytes) -> None:
         words = line.split(b" ")
-        if len(words) == 3 and len(words[1]) == 40 and words[1].isalnum() and words[2].isdigit():
-            replid, offset = words[1].decode("ascii", "replace").lower(), int(words[2][:20])
+        if len(words) == 3 and _REPLID.fullmatch(words[1]) and words[2].isdigit() and len(words[2]) <= _OFFSET_DIGITS:
+            replid, offset = words[1].decode().lower(), int(words[2])
             self._log("notice", f"Full resync from master: {replid}:{offset}")
             self._expect_snapshot(FullResync(replid, offset), "full resynchronization")
         else:
@@ -346,7 +357,7 @@ class Link:
         new = line[10:].strip().lower()
         self._log("notice", "Successful partial resynchronization with master.")
         event = Continue(None)
-        if len(new) == 40 and new.isalnum() and new != replid.lower().encode():
+        if _REPLID.fullmatch(new) and new != replid.lower().encode():
             event.replid = new.decode("ascii", "replace")
             self._log("notice", f"Master replication ID changed to {event.replid}")
         self._enter(STREAMING, "partial resynchronization")

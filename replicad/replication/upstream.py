@@ -49,7 +49,7 @@ from replicad.replication.handshake import (
     TransferStarted,
 )
 from replicad.replication.history import new_replid
-from replicad.replication.image import Image
+from replicad.replication.image import TOO_LARGE, Image, memory_limit
 from replicad.replication.link import (
     HANDSHAKE,
     IDLE,
@@ -146,6 +146,7 @@ class Upstream:
         self._link: Link | None = None
         self._connection: _MasterConnection | None = None
         self._image: Image | None = None
+        self._image_limit = memory_limit()
         self._target = FullResync(None, -1)
         self._idle_waiters: list[Deferred[None]] = []
         self._last_io = time.monotonic()
@@ -336,6 +337,11 @@ class Upstream:
             return
         self._act(self._link.connection_lost(_loss(reason)))
 
+    def distrust(self, reason: str) -> None:
+        """The dataset is not what the master's stream makes of it: copy it anew."""
+        if self._link is not None:
+            self._act(self._link.distrust(reason))
+
     def tick(self) -> None:
         """Once a second: timeouts and the acknowledgement."""
         link = self._link
@@ -423,6 +429,9 @@ class Upstream:
     def _on_transfer_started(self, event: TransferStarted) -> None:
         assert self._link is not None
         direct = not self._link.config.to_disk
+        if event.size is not None and event.size > self._image_limit:
+            self._image_unusable(f"MASTER announced {event.size} bytes: {TOO_LARGE}")
+            return
         try:
             self._image = Image(self.server, direct=direct)
         except OSError as error:
@@ -455,8 +464,13 @@ class Upstream:
                 "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
                 f"synchronization: {error.strerror}"
             )
+        except MemoryError:
+            self._image_unusable(f"Failed trying to load the MASTER synchronization DB: {TOO_LARGE}")
         except DamagedSnapshot as error:
             self._image_unusable(f"Failed trying to load the MASTER synchronization DB: {error}")
+        else:
+            if image.size > self._image_limit:
+                self._image_unusable(f"MASTER sent {image.size} bytes and goes on: {TOO_LARGE}")
         if image.direct and self.server.loading:
             self.server.load_progress["loaded"] = image.loaded_bytes
 

@@ -61,6 +61,8 @@ class Watch:
                     self._begin(run, elapsed_ms)
             if self.late is not None:
                 self._breathe()
+                if run.caller.is_master and not run.killed:
+                    self._check_master(run)
         except Exception as error:
             server.defect(run.caller, [b"script"], error)
         return run.killed
@@ -77,6 +79,15 @@ class Watch:
         run.caller.connection.stop_reading()
         if server.replication.upstream is not None:
             server.replication.upstream.stop_reading()
+
+    def _check_master(self, run: Run) -> None:
+        """Stop a script of our master that takes longer than the master may be silent: half of it is done, so copy anew."""
+        server = self._server
+        upstream = server.replication.upstream
+        if (perf_counter_ns() - run.started_ns) // 1_000_000_000 >= server.settings["repl-timeout"]:
+            run.killed = True
+            if upstream is not None:
+                server.call_later(0, upstream.distrust, "A script of the master ran for too long and was stopped")
 
     def _breathe(self) -> None:
         """Let the reactor serve whoever is ready.  The time that the script sees stands still."""
