@@ -740,13 +740,10 @@ class DeletedEnds(TwoHeadedTestCase):
         """Whether a whole node lies below the limit of MINID is judged by its last entry, also by a deleted one."""
         self.addCleanup(self.do, "CONFIG", "SET", "stream-node-max-entries", 100)
         self.do("CONFIG", "SET", "stream-node-max-entries", 2)
-        for reload in (False, True):
-            for how in ("~", "="):
-                self.do_all("DEL s", "XADD s 1-1 a b", "XADD s 99-0 a b", "XADD s 99-1 a b", "XDEL s 99-0")
-                if reload:
-                    self.do("DEBUG", "RELOAD")
-                self.do_all(f"XTRIM s MINID {how} 2-0", "XRANGE s - +", "XTRIM s MINID ~ 99-1", "XLEN s", "XADD s 200-0 c d")
-                self.do_all("XTRIM s MINID = 99-2", "XLEN s", "XRANGE s - 99-5", "XTRIM s MAXLEN 0")
+        for how in ("~", "="):
+            self.do_all("DEL s", "XADD s 1-1 a b", "XADD s 99-0 a b", "XADD s 99-1 a b", "XDEL s 99-0")
+            self.do_all(f"XTRIM s MINID {how} 2-0", "XRANGE s - +", "XTRIM s MINID ~ 99-1", "XLEN s", "XADD s 200-0 c d")
+            self.do_all("XTRIM s MINID = 99-2", "XLEN s", "XRANGE s - +", "XTRIM s MAXLEN 0", "XLEN s")
         self.same_digest()
 
 
