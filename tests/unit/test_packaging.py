@@ -123,9 +123,10 @@ class Packages(SynchronousTestCase):
                     roots |= {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and not node.level:
                     roots.add((node.module or "").partition(".")[0])
-        third_party = {"anycrc", "hiredis", "lmdb", "lupa", "sortedcontainers", "twisted", "zope"}
+        third_party = {"anycrc", "hiredis", "lmdb", "lupa", "OpenSSL", "sortedcontainers", "twisted", "zope"}
         self.assertEqual(third_party & roots, third_party)
-        self.assertEqual({name.partition(".")[0] for name in names}, third_party)
+        modules = {"pyopenssl": "OpenSSL"}
+        self.assertEqual({modules.get(name, name.partition(".")[0]) for name in names}, third_party)
         self.assertIn("python-lzf", settings["options.extras_require"]["lzf"])
 
 
