@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, expiry_ms, integer, long_double_sum
+from replicad.commands.bitmaps import splice
 from replicad.errors import OFFSET_OUT_OF_RANGE, OVERFLOW, STRING_TOO_LONG, SYNTAX, WRONG_TYPE, err, wrong_arity
 from replicad.notifications import GENERIC, STRING, report
 from replicad.resp import OK
@@ -412,7 +413,7 @@ def setrange(client: Client, argv: list[bytes]) -> int:
         value = bytes(offset) + patch
         db.put(key, value)
     else:
-        value = old[:offset].ljust(offset, b"\0") + patch + old[offset + len(patch) :]
+        value = splice(old, offset, patch)
         db.put_keeping(key, value)
     server.dirty += 1
     report(client, STRING, b"setrange", key)
