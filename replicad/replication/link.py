@@ -258,7 +258,7 @@ class Link:
         """Take one line; return what follows it."""
         end = data.find(b"\n")
         if end < 0 or len(self._buffer) + end > MAX_LINE:
-            self._buffer += data[:MAX_LINE]
+            self._buffer += data[: MAX_LINE + 1]
             if len(self._buffer) > MAX_LINE:
                 self._fail(f"Unexpected long line from MASTER: '{show(self._buffer)}'")
             return b""

@@ -587,6 +587,12 @@ class _MasterOutput:
     def resume(self) -> None:
         """The master's commands never wait."""
 
+    def stop_reading(self) -> None:
+        """A script of the master runs for long: the link itself is told, whoever runs the script."""
+
+    def go_on_reading(self) -> None:
+        """The end of ``stop_reading``."""
+
 
 _ACTIONS: dict[type, Callable[[Upstream, Any], None]] = {
     Send: Upstream._on_send,
