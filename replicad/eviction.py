@@ -301,9 +301,9 @@ class Eviction:
         freed = 0
         for db, key in self._victims():
             ledger, deadlines = db.ledger, db.deadlines
-            before = ledger.bytes + DEADLINE * deadlines.count
+            before = ledger.estimate() + DEADLINE * deadlines.count
             db.remove(key)
-            freed += before - ledger.bytes - DEADLINE * deadlines.count
+            freed += before - ledger.estimate() - DEADLINE * deadlines.count
             self.evicted += 1
             server.saver.changes += 1
             if server.notifying:

@@ -40,6 +40,10 @@ class EvictionCase(SynchronousTestCase):
         warm = [b"warm:%d" % n for n in range(16_000)]  # tables grow, and stay
         self.do("MSET", *[word for key in warm for word in (key, b"")])
         self.do("DEL", *warm)
+        for _ in range(1000):
+            self.settle(0.1)
+            if all(db.ledger.complete for db in self.server.databases):
+                break
         self.settle(0.2)
         tables = self.eviction.counted_memory() - sum(db.ledger.bytes for db in self.server.databases)
         self.assertEqual(self.do("CONFIG", "SET", "maxmemory", tables + data), b"+OK\r\n")
@@ -154,8 +158,9 @@ class Limits(EvictionCase):
     def test_pause_and_loading_stop_eviction(self) -> None:
         for n in range(5000):
             self.do("SET", f"key:{n}", b"x" * 300)
+        self.limit("noeviction", 100_000)
         self.server.loading = True
-        self.limit("allkeys-random", 100_000)
+        self.do("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
         self.settle(1)
         self.assertEqual(self.eviction.evicted, 0)
         self.server.loading = False
@@ -239,6 +244,27 @@ class Victims(EvictionCase):
         left = [int(key[4:]) for key in self.keys()]
         self.assertTrue(300 < len(left) < 1500)
         self.assertTrue(850 < sum(left) / len(left) < 1150)
+
+
+class Counting(EvictionCase):
+    """A limit that is set while the keys are not counted yet."""
+
+    def test_not_too_many_go(self) -> None:
+        for n in range(20_000):
+            self.do("SET", f"key:{n}", b"x" * 200)
+        self.limit("allkeys-random", 3 * MEGABYTE)
+        self.do("CONFIG", "SET", "maxmemory", "0")
+        self.eviction._count_slice = lambda: None  # type: ignore[method-assign]
+        self.do("CONFIG", "SET", "maxmemory", self.eviction_limit(3 * MEGABYTE), "maxmemory-eviction-tenacity", "100")
+        for db in self.server.databases:
+            db.ledger.count(db, 400 if db.index == 0 else 4096)
+        self.settle(1)
+        left = len(self.keys())
+        self.assertTrue(7000 < left < 14_000, left)
+
+    def eviction_limit(self, data: int) -> int:
+        """The limit that leaves ``data`` bytes for keys and values."""
+        return self.eviction._fixed + data
 
 
 class Told(EvictionCase):
