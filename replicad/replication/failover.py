@@ -29,6 +29,12 @@ NO_FAILOVER = "no-failover"
 WAITING = "waiting-for-sync"
 IN_PROGRESS = "failover-in-progress"
 
+TRANSITIONS: dict[str, frozenset[str]] = {
+    NO_FAILOVER: frozenset((WAITING,)),
+    WAITING: frozenset((IN_PROGRESS, NO_FAILOVER)),
+    IN_PROGRESS: frozenset((NO_FAILOVER,)),
+}
+
 _NOT_RUNNING = err("No failover in progress.")
 _ON_REPLICA = err("FAILOVER is not valid when server is a replica.")
 _NO_REPLICAS_CONNECTED = err("FAILOVER requires connected replicas.")
@@ -81,7 +87,8 @@ class Failover:
                 raise _NOT_A_REPLICA
             if not replica.online:
                 raise _NOT_ONLINE
-        self.state, self._target, self._force = WAITING, target, force
+        self._enter(WAITING)
+        self._target, self._force = target, force
         self._until = time.monotonic() + timeout_ms / 1000 if timeout_ms is not None else 0.0
         server = replication.server
         server.log.notice(f"FAILOVER requested to {self._name()}.")
@@ -138,12 +145,18 @@ class Failover:
 
     def _hand_over(self) -> None:
         assert self._target is not None  # FORCE demands one, and a replica that has everything is one
-        self.state = IN_PROGRESS
+        self._enter(IN_PROGRESS)
         self._replication.hand_over(*self._target)
 
     def _end(self) -> None:
-        self.state, self._target, self._force, self._until = NO_FAILOVER, None, False, 0.0
+        self._enter(NO_FAILOVER)
+        self._target, self._force, self._until = None, False, 0.0
         self._replication.server.release_held()
+
+    def _enter(self, state: str) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise AssertionError(f"{self.state} -> {state} is not a transition of a failover")
+        self.state = state
 
     def _find(self, target: tuple[str, int]) -> Downstream | None:
         for replica in self._replication.downstreams:
