@@ -391,7 +391,7 @@ class Eviction:
     def idle_seconds(self, db: Database, key: bytes) -> int:
         """OBJECT IDLETIME.  Unless the policy is an LRU one, accesses are recorded from the first question on."""
         self._want_idle_times()
-        record = db.ledger.accesses[hash(key) & SHARD_MASK].get(key, self._recording_since)
+        record: int = db.ledger.accesses[hash(key) & SHARD_MASK].get(key, self._recording_since)
         return max(self.server.clock.tenths - record, 0) // 10
 
     def set_idle_seconds(self, db: Database, key: bytes, seconds: int) -> None:
