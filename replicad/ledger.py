@@ -185,6 +185,14 @@ class AccountedDatabase(Database):
         self._count_put(key, value)
         return Database.put(self, key, value)
 
+    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
+        for key, value in zip(keys, values, strict=True):
+            self.put(key, value)
+
+    def add(self, key: bytes, step: int) -> int | None:
+        """There is no simple case here."""
+        return None
+
     def put_keeping(self, key: bytes, value: Any) -> None:
         """See ``Database.put_keeping``."""
         self._count_put(key, value)

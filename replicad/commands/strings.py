@@ -229,11 +229,12 @@ def mset(client: Client, argv: list[bytes]) -> Any:
     if not len(argv) & 1:
         raise wrong_arity(b"mset")
     server = client.server
-    put = client.db.put
-    for i in range(1, len(argv), 2):
-        put(argv[i], argv[i + 1])
-        if server.notifying:
+    if server.notifying:
+        for i in range(1, len(argv), 2):
+            client.db.put(argv[i], argv[i + 1])
             server.notify(STRING, b"set", argv[i], client.db.index)
+    else:
+        client.db.put_many(argv[1::2], argv[2::2])
     server.dirty += len(argv) >> 1
     return OK
 
@@ -259,6 +260,10 @@ def msetnx(client: Client, argv: list[bytes]) -> int:
 
 def _count(client: Client, key: bytes, step: int) -> int:
     server, db = client.server, client.db
+    total = db.add(key, step)
+    if total is not None:  # nobody observes, so nobody is to be notified
+        server.dirty += 1
+        return total
     old = db.writable(key, bytes)
     if old is None:
         total = step
