@@ -71,7 +71,7 @@ class Listeners:
         old, self._tcp, self._tls = [*self._tcp, *self._tls], [], []
         for port in old:  # at once: stopListening would keep the numbers in use until the next turn of the reactor
             port.stopReading()
-            port.connectionLost(Failure(ConnectionDone()))
+            port.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
         try:
             self._tcp = self._open_tcp(settings["port"], self._factory, "TCP")
             self._tls = self._open_tcp(settings["tls-port"], self._secure, "TLS")
