@@ -14,7 +14,7 @@ or a thread, and no backend may rely on anything of the process except what it o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -37,9 +37,11 @@ class SnapshotInfo:
 
     ``replid`` (40 hex digits) and ``offset`` say which point of which replication history the data is; None and -1 when
     there is none.  ``selected_db`` is the database that the replication stream has selected at that point, -1 when none
-    is.  ``second_replid`` is the history this one continued, valid up to ``second_offset``.  ``saved_at`` is Unix time
-    in seconds, ``functions`` the source of each function library, ``redis_version`` and ``used_memory`` (bytes)
-    describe the writer.
+    is.  ``second_replid`` is the history this one continued; ``second_offset`` is the number of the first byte that is not
+    of it any more.  ``saved_at`` is Unix time in seconds, ``functions`` the source of each function library,
+    ``redis_version`` and ``used_memory`` (bytes) describe the writer.  ``tail`` are the last bytes of the stream, which end
+    at ``offset``, some 100 KB at most: a server that was started again serves replicas that are behind its snapshot from
+    them.  A backend without a place for the tail may drop it: those replicas then copy everything.
     """
 
     replid: str | None = None
@@ -51,6 +53,7 @@ class SnapshotInfo:
     functions: tuple[bytes, ...] = ()
     redis_version: str = ""
     used_memory: int = 0
+    tail: bytes = field(default=b"", repr=False)
 
 
 class NoSnapshot(Exception):

@@ -28,6 +28,7 @@ The record with the key ``\\0`` (one byte) sorts before all others and holds the
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import json
 import os
@@ -129,6 +130,7 @@ def _pack_info(info: SnapshotInfo) -> bytes:
     record = asdict(info)
     # Library sources are bytes; latin-1 maps each byte to one character and back.
     record["functions"] = [source.decode("latin-1") for source in info.functions]
+    record["tail"] = binascii.b2a_base64(info.tail, newline=False).decode()
     return json.dumps({"format": _FORMAT, "info": record}).encode()
 
 
@@ -139,6 +141,7 @@ def _unpack_info(data: bytes) -> SnapshotInfo:
     known = {field.name for field in fields(SnapshotInfo)}
     record = {name: value for name, value in document["info"].items() if name in known}
     record["functions"] = tuple(source.encode("latin-1") for source in record["functions"])
+    record["tail"] = binascii.a2b_base64(record.get("tail", ""))
     return SnapshotInfo(**record)
 
 

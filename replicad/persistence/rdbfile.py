@@ -1,12 +1,14 @@
 """The backend ``rdb``: the snapshot is an RDB file, which real servers and their tools read too.
 
 The file is written beside its place under a temporary name and renamed over the old one when it is complete and on
-disk, so there is always one whole file, whenever the machine stops.
+disk, so there is always one whole file, whenever the machine stops.  A side file ``<name>.tail`` holds the end of the
+replication stream (``tailfile``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import time
@@ -18,11 +20,12 @@ from zope.interface import implementer
 from ..values import Entry
 from .interfaces import DamagedSnapshot, ISnapshotBackend, ISnapshotBackendFactory, NoSnapshot, SnapshotInfo
 from .rdb import Decoder, Encoder
+from .tailfile import read_tail, remove_tail, write_tail
 
 __all__ = ["RDBFileBackend", "RDBFileFactory", "sync_directory"]
 
 _PIECE = 128 * 1024
-_TEMPORARY = re.compile(r"temp-\d+\.rdb")
+_TEMPORARY = re.compile(r"temp-\d+\.(rdb|tail)")
 #: A temporary file that nobody wrote to for so long (seconds) was left by a writer that died.
 _ABANDONED = 3600.0
 
@@ -43,6 +46,7 @@ class RDBFileBackend:
     def __init__(self, directory: str, filename: str, *, compress: bool = True, checksum: bool = True) -> None:
         self.directory = directory
         self.path = os.path.join(directory, filename)
+        self.tail_path = self.path + ".tail"
         self._compress = compress
         self._checksum = checksum
 
@@ -59,12 +63,25 @@ class RDBFileBackend:
                 file.write(encoder.magic)
                 file.flush()
                 os.fsync(file.fileno())
+            self._save_tail(info)
             os.replace(temporary, self.path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
         sync_directory(self.directory)
+
+    def _save_tail(self, info: SnapshotInfo) -> None:
+        """Replace the side file.  Without one the snapshot is as good, so a disk that is full by now fails nothing."""
+        if info.replid is None or not info.tail:
+            remove_tail(self.tail_path)
+            return
+        temporary = os.path.join(self.directory, f"temp-{os.getpid()}.tail")
+        try:
+            write_tail(temporary, info)
+            os.replace(temporary, self.tail_path)
+        except OSError:
+            remove_tail(temporary)
 
     def _remove_abandoned(self) -> None:
         """Delete what killed writers left, or a server that is killed during every save would fill the disk."""
@@ -85,6 +102,7 @@ class RDBFileBackend:
         entries = self._read(file)
         try:
             info = next(entries)
+            info = dataclasses.replace(info, tail=read_tail(self.tail_path, info))
         except BaseException:
             file.close()
             raise

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from replicad.config import Settings
     from replicad.server import Server
 
+#: Most bytes of the end of the stream that are stored with a snapshot.
+_TAIL_BYTES = 256 * 1024
 #: Seconds until a background save that failed is tried again without being asked for.
 _PAUSE_AFTER_FAILURE = 5
 
@@ -133,17 +135,26 @@ class Saver:
     def loaded(self, info: SnapshotInfo | None = None) -> None:
         """The dataset was loaded from the snapshot ``info``: nothing is unsaved."""
         if info is not None:
-            self._stored = info
+            self._stored = dataclasses.replace(info, tail=b"")
         self._saved_version = self.version
         saved_at = self.server.backend.last_saved()
         if saved_at is not None:
             self.last_save = int(saved_at)
 
     def info(self) -> SnapshotInfo:
-        """The replication state that belongs to the dataset at this instant."""
-        server = self.server
+        """What is stored with the dataset as it is at this instant: the replication state, with the end of the stream."""
+        server, history = self.server, self.server.history
         server.propagation.flush()
         replid, offset, selected = server.replication.snapshot_state()
+        info = self._description(replid, offset, selected)
+        if replid is None:
+            return info
+        second = (history.replid2, history.second_offset) if history.second_offset >= 0 else (None, -1)
+        return dataclasses.replace(info, second_replid=second[0], second_offset=second[1], tail=history.tail(_TAIL_BYTES))
+
+    def _description(self, replid: str | None, offset: int, selected: int) -> SnapshotInfo:
+        """What a snapshot and an image say of themselves."""
+        server = self.server
         return SnapshotInfo(
             replid=replid,
             offset=offset,
@@ -238,7 +249,7 @@ class Saver:
 
     def _save_succeeded(self, version: int, info: SnapshotInfo) -> None:
         self._saved_version = version
-        self._stored = info
+        self._stored = dataclasses.replace(info, tail=b"")
         self.last_save = int(time.time())
         self.failed = False
         self.saves += 1
@@ -358,9 +369,8 @@ class Saver:
             for replica in replicas:
                 replica.image_failed("BGSAVE failed, replication can't continue")
             return
-        info = self.info()
-        replid, offset, selected_db = server.replication.stream_state()
-        info = dataclasses.replace(info, replid=replid, offset=offset, selected_db=selected_db)
+        server.propagation.flush()
+        info = self._description(*server.replication.stream_state())
         checksum, compress = server.settings["rdbchecksum"], server.settings["rdbcompression"]
 
         def work() -> None:

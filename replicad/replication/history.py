@@ -158,6 +158,7 @@ class History:
         self.offset = 0
         self.active = False
         self.selected_db = NO_DB
+        self._restored = False  # what a snapshot knew is here, and nobody counts on from there yet
         self._cursors: set[Cursor] = set()
         self._head = self._tail = _Block(0, b"", False)
         self._backlog_size = MIN_BACKLOG_SIZE
@@ -197,14 +198,16 @@ class History:
 
     def create_backlog(self, new_id: bool = True) -> bool:
         """Begin to record. A master also takes a new replid, because it did not count what it wrote before; a
-        replica keeps the one of its master (``new_id=False``). Return False when a backlog existed already.
+        replica keeps the one of its master (``new_id=False``), and the bytes that were restored with it. Return False
+        when a backlog existed already.
         """
         if self.active:
             return False
+        self.active = True
         if new_id:
             self._rename(new_replid())
-        self.active = True
-        self._clear()
+            self._clear()
+        self._restored = False
         return True
 
     def free_backlog(self) -> None:
@@ -212,7 +215,7 @@ class History:
         under the old one.
         """
         self._clear()
-        self.active = False
+        self.active = self._restored = False
         self._rename(new_replid())
 
     def append(self, data: bytes) -> None:
@@ -246,6 +249,17 @@ class History:
             return cursor.read(self.offset - position)
         finally:
             cursor.close()
+
+    def tail(self, limit: int) -> bytes:
+        """Return the last bytes of the stream, at most ``limit``, also those restored and not in use yet."""
+        begin = max(self.offset - limit, self._head.start)
+        block: _Block | None = self._head
+        parts = []
+        while block is not None:
+            if block.end > begin:
+                parts.append(block.data[max(begin - block.start, 0) :])
+            block = block.next
+        return b"".join(parts)
 
     def cursor_at(self, position: int) -> Cursor:
         """Return a new cursor that reads the bytes after ``position`` and keeps them in memory.
@@ -310,10 +324,13 @@ class History:
 
     def shift(self, replid: str | None = None) -> None:
         """A replica becomes a master: a new replid, and the old one stays valid up to here. The next command
-        needs a SELECT.
+        needs a SELECT. One that came back from its snapshot and never reached its master records from here: the others
+        may continue with it.
         """
         self.adopt(replid if replid is not None else new_replid())
         self.selected_db = NO_DB
+        if self._restored:
+            self.create_backlog(new_id=False)
 
     def adopt(self, replid: str) -> None:
         """Go on under another replid (``+CONTINUE <id>`` of a promoted master); the old one stays valid up to
@@ -330,22 +347,38 @@ class History:
         self._rename(replid)
         self.offset = offset
         self.active = True
+        self._restored = False
         self.selected_db = NO_DB
         self._clear()
 
-    def restore(self, replid: str, offset: int, selected_db: int = NO_DB, *, as_master: bool) -> None:
-        """Take over the state stored with a snapshot, at start.
+    def restore(
+        self,
+        replid: str,
+        offset: int,
+        selected_db: int = NO_DB,
+        *,
+        as_master: bool,
+        tail: bytes = b"",
+        second: tuple[str, int] | None = None,
+    ) -> None:
+        """Take over the state stored with a snapshot, at start. ``tail``: the bytes that end at ``offset``; ``second``:
+        replid2 and its ``second_offset``.
 
         A master takes a new replid, because its last run may have written more than was saved, and answers under
-        the stored one up to the stored offset. A replica keeps the stored one to ask its master with.
+        the stored one up to the stored offset. A replica keeps the stored ones, the first to ask its master with.
         """
         self._rename(replid)
         self.offset = offset
         self.active = as_master
+        self._restored = not as_master
         self.selected_db = NO_DB if as_master else selected_db
         if as_master:
             self.adopt(new_replid())
+        elif second is not None:
+            self.replid2, self.second_offset = second[0], min(second[1], offset + 1)
         self._clear()
+        if 0 < len(tail) <= offset:
+            self._head = self._tail = _Block(offset - len(tail), tail, False)
 
     # -- inside -----------------------------------------------------------------------------------------------
 

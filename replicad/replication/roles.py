@@ -67,7 +67,10 @@ class Replication:
         history = self.server.history
         if info.replid is None or info.offset < 0:
             return
-        history.restore(info.replid, info.offset, info.selected_db, as_master=not as_replica)
+        second = None if info.second_replid is None else (info.second_replid, info.second_offset)
+        history.restore(
+            info.replid, info.offset, info.selected_db, as_master=not as_replica, tail=info.tail, second=second
+        )
         self.can_resume = as_replica
         self._last_replica_left = time.monotonic()
         self.server.update_gates()

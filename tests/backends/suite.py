@@ -8,10 +8,13 @@ A backend of another package runs the same suite::
 
         def stored(self, directory: str) -> list[str]:
             return [os.path.join(directory, "my.file")]
+
+With ``keeps_tail = False`` for one that has no place for the end of the replication stream.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import shutil
@@ -91,6 +94,8 @@ def by_key(entries: Any) -> dict[tuple[int, bytes], tuple[Any, int | None]]:
 class BackendSuite:
     """The tests.  Mixed into a trial test case."""
 
+    keeps_tail = True  #: what ``SnapshotInfo.tail`` says is stored
+
     def make(self, directory: str) -> Any:
         """Return the backend, with its files in ``directory``."""
         raise NotImplementedError
@@ -164,6 +169,14 @@ class BackendSuite:
         """A server without history stores none."""
         self.backend.save([], SnapshotInfo(saved_at=5))
         self.assertEqual(self.loaded()[0], SnapshotInfo(saved_at=5))
+
+    def test_end_of_the_stream(self) -> None:
+        """It is stored and replaced with the snapshot, and none is found with a snapshot that had none."""
+        infos = [dataclasses.replace(NEW, tail=bytes(range(256)) * 1024), dataclasses.replace(OLD, tail=b"*1"), OLD]
+        for info in infos:
+            self.backend.save([(0, b"a", b"b", None)], info)
+            self.assertEqual(self.loaded()[0], info if self.keeps_tail else dataclasses.replace(info, tail=b""))
+        self.assertEqual(self.files(), set(self.stored(self.directory)))
 
     def test_replaced(self) -> None:
         """A save leaves nothing of the one before, and no more files than it needs."""
@@ -354,6 +367,13 @@ class IncrementalSuite(BackendSuite):
             self.backend.apply([(0, b"again", b"%d" % number * 1000, None)], OLD)
         expected[0, b"again"] = b"19" * 1000, None
         self.assertEqual(self.loaded(), (OLD, expected))
+
+    def test_end_of_the_stream_with_changes(self) -> None:
+        """A difference brings the end of the stream at its own offset."""
+        self.backend.save([], dataclasses.replace(OLD, tail=b"old"))
+        info = dataclasses.replace(NEW, tail=b"new")
+        self.backend.apply([(0, b"a", b"b", None)], info)
+        self.assertEqual(self.loaded()[0], info if self.keeps_tail else NEW)
 
     def test_changes_of_nothing(self) -> None:
         """There must be a snapshot, and a sound one."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
 from importlib.util import find_spec
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -15,6 +17,7 @@ from replicad.persistence import lmdbstore
 from replicad.persistence.interfaces import DamagedSnapshot, ISnapshotBackendFactory, SnapshotInfo
 from replicad.persistence.lmdbstore import LMDBBackend, LMDBFactory
 from replicad.persistence.rdbfile import RDBFileBackend, RDBFileFactory
+from replicad.persistence.tailfile import read_tail
 from replicad.values import Consumer, Group, SortedSet, Stream
 
 from .suite import NEW, OLD, BackendSuite, IncrementalSuite, by_key
@@ -60,10 +63,42 @@ class RDBFileTest(BackendSuite, SynchronousTestCase):
         else:
             self.assertEqual(sizes[0], sizes[1])
 
+    def test_side_file_that_does_not_fit(self) -> None:
+        """The end of the stream is found when it leads to the snapshot; whatever else is there is ignored."""
+        info = dataclasses.replace(NEW, tail=b"0123456789")
+        self.backend.save([], info)
+        with open(self.backend.tail_path, "rb") as file:
+            good = file.read()
+        self.assertEqual(read_tail(self.backend.tail_path, info), info.tail)
+        # A crash between the two renames: the side file is of the snapshot that did not come.
+        older = dataclasses.replace(info, offset=info.offset - 3)
+        self.assertEqual(read_tail(self.backend.tail_path, older), b"0123456")
+        for change in ({"offset": info.offset + 1}, {"offset": info.offset - 10}, {"replid": "e" * 40}, {"replid": None}):
+            other: Any = dataclasses.replace(info, **change)
+            self.assertEqual(read_tail(self.backend.tail_path, other), b"", change)
+        wrongs = [b"", b"x", good[:-1], good + b"x", bytes(len(good)), good[:30], good * 2]
+        wrongs += [good[:place] + bytes((good[place] ^ 1,)) + good[place + 1 :] for place in range(len(good))]
+        for wrong in wrongs:
+            with open(self.backend.tail_path, "wb") as file:
+                file.write(wrong)
+            self.assertEqual(self.loaded(), (NEW, {}), wrong)
+        os.unlink(self.backend.tail_path)
+        os.mkdir(self.backend.tail_path)
+        self.assertEqual(self.loaded(), (NEW, {}))
+        self.backend.save([], info)  # it cannot be replaced, and the snapshot is saved all the same
+        self.assertEqual(self.loaded(), (NEW, {}))
+        self.assertEqual(sorted(os.listdir(self.directory)), ["dump.rdb", "dump.rdb.tail"])
+
+    def test_the_rdb_file_is_clean(self) -> None:
+        """The end of the stream is not in it: it is for those who do not read our side file."""
+        self.backend.save([], dataclasses.replace(OLD, tail=b"end of the stream" * 10_000))
+        self.assertLess(os.stat(self.backend.path).st_size, 300)
+
     def test_files_of_dead_writers(self) -> None:
         """They are removed when they are old; younger ones and other files are left alone."""
         now = time.time()
-        for name, age in (("temp-1.rdb", 4000), ("temp-2.rdb", 10), ("temp-x.rdb", 4000), ("other.rdb", 4000)):
+        found = ("temp-1.rdb", 4000), ("temp-1.tail", 4000), ("temp-2.rdb", 10), ("temp-x.rdb", 4000), ("other.rdb", 4000)
+        for name, age in found:
             path = os.path.join(self.directory, name)
             with open(path, "wb"):
                 pass

@@ -291,6 +291,69 @@ class Psync(SynchronousTestCase):
         self.assertFalse(history.can_continue(ID_A, 500).accepted)
         self.assertEqual(history.selected_db, NO_DB)
 
+    def test_restored_master_with_the_end_of_its_stream(self) -> None:
+        history = History()
+        history.restore(ID_A, 500, as_master=True, tail=b"x" * 100, second=(ID_B, 450))
+        self.assertEqual((history.replid2, history.second_offset, history.offset), (ID_A, 501, 500))
+        self.assertEqual((history.first_byte_offset, history.histlen), (401, 100))
+        for replid, offset, accepted in (
+            (ID_A, 401, True), (ID_A, 501, True), (ID_A, 400, False), (ID_A, 502, False), (ID_B, 420, False),
+            (history.replid, 501, True),
+        ):  # fmt: skip
+            self.assertEqual(history.can_continue(replid, offset).accepted, accepted, (replid, offset))
+        history.append(b"y" * 5)
+        self.assertEqual(history.since(498), b"xxyyyyy")
+        self.assertFalse(history.can_continue(ID_A, 502).accepted)
+        self.assertEqual(history.tail(7), b"xxyyyyy")
+        self.assertEqual(history.tail(1000), b"x" * 100 + b"y" * 5)
+        self.assertFalse(history.create_backlog())
+
+    def test_restored_replica_keeps_the_end_of_the_stream_when_it_continues(self) -> None:
+        for new_id in (None, "d" * 40):
+            history = History()
+            history.restore(ID_A, 500, as_master=False, tail=b"x" * 100, second=(ID_B, 450))
+            self.assertEqual((history.active, history.tail(3)), (False, b"xxx"))
+            self.assertFalse(history.can_continue(ID_A, 450).accepted)  # nobody is served before the link is up
+            if new_id:
+                history.adopt(new_id)
+            history.create_backlog(new_id=False)
+            self.assertEqual(history.first_byte_offset, 401)
+            self.assertTrue(history.can_continue(ID_A, 450).accepted)
+            self.assertEqual(history.can_continue(ID_B, 450).accepted, new_id is None)
+            self.assertFalse(history.can_continue(ID_B, 451).accepted)
+            history.append(b"y" * 50)
+            self.assertEqual(history.since(450), b"x" * 50 + b"y" * 50)
+            self.assertEqual(history.can_continue(ID_A, 502).accepted, new_id is None)
+
+    def test_restored_replica_that_is_promoted_before_it_found_its_master(self) -> None:
+        history = History()
+        history.restore(ID_A, 500, as_master=False, tail=b"x" * 100)
+        history.shift()
+        self.assertTrue(history.active)
+        self.assertTrue(history.can_continue(ID_A, 450).accepted)
+        self.assertFalse(history.can_continue(ID_A, 502).accepted)
+        self.assertEqual((history.replid2, history.second_offset), (ID_A, 501))
+        self.assertFalse(history.create_backlog())
+
+    def test_restored_bytes_go_with_the_history_they_belong_to(self) -> None:
+        history = History()
+        history.restore(ID_A, 500, as_master=False, tail=b"x" * 100)
+        history.reset(ID_B, 1000)
+        self.assertEqual((history.histlen, history.tail(1000)), (0, b""))
+        history.restore(ID_A, 500, as_master=False, tail=b"x" * 100)
+        history.create_backlog()
+        self.assertEqual((history.histlen, history.tail(1000)), (0, b""))
+        history.restore(ID_A, 50, as_master=True, tail=b"x" * 100)  # more than there can be
+        self.assertEqual(history.histlen, 0)
+
+    def test_restored_bytes_make_way(self) -> None:
+        history = History()
+        history.backlog_size = MIN_BACKLOG_SIZE
+        history.restore(ID_A, 500_000, as_master=True, tail=b"x" * 200_000)
+        for _ in range(300):
+            history.append(b"y" * 100)
+        self.assertTrue(MIN_BACKLOG_SIZE <= history.histlen <= 30_000, history.histlen)
+
     def test_restored_replica(self) -> None:
         history = History()
         history.restore(ID_A, 500, selected_db=2, as_master=False)
