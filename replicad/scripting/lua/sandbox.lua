@@ -145,10 +145,20 @@ local function safe_pcall(...)
   return settle(pcall(...))
 end
 
+-- The handler is called when the frames of the error are gone, not before: an error that the hook raises, or that comes
+-- up while it begins, calls handlers with hooks switched off, and one that loops could never be stopped.  Scripts have no
+-- `debug` to see the difference with.
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  local fine, value = pcall(handler, harmless((...)))
+  if fine then return false, value end
+  return false, "error in error handling"
+end
+
 local function safe_xpcall(...)
   if select("#", ...) < 2 then error("bad argument #2 to 'xpcall' (value expected)", 2) end
   local fn, handler = ...
-  return xpcall(fn, function(err) return handler(harmless(err)) end)
+  return handled(handler, pcall(fn))
 end
 
 local function safe_next(...)
