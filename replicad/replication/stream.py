@@ -36,6 +36,8 @@ _ONLY_BYTES = {bytes}
 # hiredis reserves memory for as many elements as a header promises, so headers of 8 digits must not reach it,
 # and a header must not reach it in two pieces.
 _HUGE = re.compile(rb"\*\d{8}")
+# hiredis returns bytes for these types of RESP too; no command is made of them, and a real replica behind us chokes on them.
+_FOREIGN = re.compile(rb"\n[+(=]")
 _UNFINISHED = re.compile(rb"\r\Z|(?:\A|(?<=\n))\*\d{0,9}\Z")
 # Length of "$<n>\r\n...\r\n" without the payload, by payload length.
 _BULK_COST = tuple(len(str(size)) + 5 for size in range(1000))
@@ -186,7 +188,7 @@ class StreamReader:
             self._check_limit()
             return []
         buf = self._joined(data)
-        if odd:
+        if odd or _FOREIGN.search(buf) is not None:
             return self._exactly(buf)
         if len(commands) > before:
             used = len(buf)

@@ -5,117 +5,17 @@ Most scenarios wait for something that happens once a second, so those of a kind
 
 from __future__ import annotations
 
-import re
 import socket
 import time
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from replicad.persistence.rdb import Decoder
+from tests.support.scripted import ScriptedReplica, command, keys
 from tests.support.servers import Replicad, wait_until
 from tests.support.together import together
 
 CAPA = b"REPLCONF listening-port 7777 capa eof capa psync2\r\n"
 PSYNC = b"PSYNC ? -1\r\n"
-
-
-def command(*words: str) -> bytes:
-    """Return one command as it stands in the stream."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
-
-
-class ScriptedReplica:
-    """A connection that says what a replica says. ``read`` and ``until`` take bytes from what came."""
-
-    def __init__(self, case: SynchronousTestCase, master: Replicad) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", master.port), 10)
-        case.addCleanup(self.sock.close)
-        self.buffer = bytearray()
-
-    def say(self, *lines: bytes) -> None:
-        """Send raw bytes."""
-        self.sock.sendall(b"".join(lines))
-
-    def until(self, text: bytes) -> bytes:
-        """Return everything up to and including ``text``."""
-        seen = 0
-        while (begin := self.buffer.find(text, seen)) < 0:
-            seen = max(0, len(self.buffer) - len(text))
-            self._more()
-        return self._take(begin + len(text))
-
-    def read(self, size: int) -> bytes:
-        """Return exactly ``size`` bytes."""
-        while len(self.buffer) < size:
-            self._more()
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return taken
-
-    def _more(self) -> None:
-        data = self.sock.recv(1 << 20)
-        if not data:
-            raise ConnectionError(f"closed; the last was {bytes(self.buffer[-200:])!r}")
-        self.buffer += data
-
-    def closed(self, timeout: float = 5.0) -> bool:
-        """Whether the master closes within ``timeout`` seconds; what it still sends is dropped."""
-        self.sock.settimeout(timeout)
-        try:
-            while self.sock.recv(65536):
-                pass
-        except TimeoutError:
-            return False
-        except OSError:
-            pass
-        return True
-
-    def silent(self, seconds: float) -> bool:
-        """Whether nothing comes for some time."""
-        if self.buffer:
-            return False
-        self.sock.settimeout(seconds)
-        try:
-            self.buffer += self.sock.recv(65536)
-        except TimeoutError:
-            return True
-        finally:
-            self.sock.settimeout(10)
-        return False
-
-    def ack(self, offset: int) -> None:
-        """Acknowledge."""
-        self.say(command("REPLCONF", "ACK", str(offset)))
-
-    def header(self) -> tuple[str, int]:
-        """Read +FULLRESYNC, return its id and offset."""
-        words = self.until(b"\r\n").lstrip(b"\n").split()
-        assert words[0] == b"+FULLRESYNC" and len(words[1]) == 40, words
-        return words[1].decode(), int(words[2])
-
-    def marked_image(self) -> bytes:
-        """Read an image with an end mark."""
-        line = self.until(b"\r\n").lstrip(b"\n")
-        assert re.fullmatch(rb"\$EOF:[0-9a-f]{40}\r\n", line), line
-        return self.until(line[5:45])[:-40]
-
-    def counted_image(self) -> bytes:
-        """Read an image with its length."""
-        line = self.until(b"\r\n").lstrip(b"\n")
-        assert re.fullmatch(rb"\$\d+\r\n", line), line
-        return self.read(int(line[1:]))
-
-
-def keys(document: bytes) -> dict[bytes, Any]:
-    """Return the keys of an RDB document, which must be whole."""
-    decoder = Decoder()
-    found = {key: value for _, key, value, _ in decoder.feed(document)}
-    decoder.close()
-    return found
 
 
 class Images(SynchronousTestCase):
