@@ -86,6 +86,9 @@ class Applier:
         propagation = server.propagation
         find = self._known.get
         watched = bool(server.monitors)
+        # calls and time are added up for a row of equal commands, as dispatch does it: a stream has long ones
+        counted: Command | None = None
+        count = 0
         started = perf_counter_ns()
         for argv in commands:
             cmd = find(argv[0])
@@ -97,35 +100,32 @@ class Applier:
                 if not may_come(cmd):
                     self._complain(argv, NOT_IN_A_STREAM)
                     continue
-            if not cmd.least <= len(argv) <= cmd.most:
+            if len(argv) != cmd.arity and not cmd.least <= len(argv) <= cmd.most:
                 self._complain(argv, wrong_arity(cmd.name))
                 continue
             if watched:
                 server.feed_monitors(client, argv)
+            if cmd is not counted:
+                if counted is not None:
+                    started = _account(counted, count, started)
+                counted, count = cmd, 0
+            count += 1
             client.argv = argv
             try:
                 reply = cmd.fn(client, argv)
+                if type(reply) is ReplyError:  # returned, not raised: of a script
+                    self._complain(argv, reply)
             except ReplyError as error:
                 error.release()
                 cmd.failed += 1
-                reply = error
+                self._complain(argv, error)
             except Exception as error:  # our defect: the link must live on, the log must tell
                 cmd.failed += 1
-                reply = server.defect(client, argv, error)
+                self._complain(argv, server.defect(client, argv, error))
             if propagation.busy:
                 propagation.done(client.db.index, argv, False)
-            ended = perf_counter_ns()
-            elapsed = ended - started
-            cmd.calls += 1
-            cmd.nanoseconds += elapsed
-            slot = elapsed >> SLOT_SHIFT
-            if slot < cmd.reach:
-                cmd.slots[slot] += 1
-            else:
-                cmd.record(elapsed, 1)
-            started = ended
-            if isinstance(reply, Exception):
-                self._complain(argv, reply)
+        if counted is not None:
+            _account(counted, count, started)
 
     def _complain(self, argv: Argv, error: Exception) -> None:
         text = error.text if isinstance(error, ReplyError) else str(error).encode()
@@ -134,3 +134,18 @@ class Applier:
             f"== CRITICAL == This replica is sending an error to its master: '{show(text)}' after processing the command "
             f"'{show(argv[0].lower())}'"
         )
+
+
+def _account(cmd: Command, count: int, started: int) -> int:
+    """Note ``count`` executions of ``cmd`` since ``started`` (perf_counter_ns); returns what it is now."""
+    ended = perf_counter_ns()
+    elapsed = ended - started
+    cmd.calls += count
+    cmd.nanoseconds += elapsed
+    mean = elapsed // count
+    slot = mean >> SLOT_SHIFT
+    if slot < cmd.reach:
+        cmd.slots[slot] += count
+    else:
+        cmd.record(mean, count)
+    return ended
