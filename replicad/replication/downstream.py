@@ -52,6 +52,9 @@ _IMAGE_PIECE = 256 * 1024
 #: Bytes of a streamed image that may wait in one replica.
 _ENOUGH = 1024 * 1024
 
+#: Bytes of an unfinished request of a replica; what it may say takes some dozen.
+_LONGEST_REQUEST = 16 * 1024
+
 #: Seconds that a replica of ours which is ahead of us waits for an answer before it must copy everything.
 _PATIENCE = 5.0
 
@@ -393,7 +396,7 @@ class Downstream:
             elif name not in (b"PSYNC", b"SYNC"):
                 self._disconnect(lookup(argv), argv)
                 return
-        if self._connection.reader.pending > server.query_buffer_limit:
+        if self._connection.reader.pending > _LONGEST_REQUEST:
             server.log.warning(f"Closing client that reached max query buffer length: {server.describe(client)}")
             self._abort()
 
@@ -426,8 +429,19 @@ class Downstream:
         if self.state == GONE or not argv[2].isdigit():
             return
         offset = int(argv[2][:20])
+        stored = -1
         if len(argv) > 4 and argv[3].upper() == b"FACK" and argv[4].isdigit():
-            self.stored_offset = max(self.stored_offset, int(argv[4][:20]))
+            stored = int(argv[4][:20])
+        sent = self.cursor.position if self.cursor is not None else self.server.history.offset
+        if max(offset, stored) > sent:
+            # Believing it would let WAIT and min-replicas-to-write count what nobody has.
+            self.server.log.warning(
+                f"Replica {self.name} acknowledges offset {max(offset, stored)}, but only {sent} was sent to it: "
+                "disconnecting it"
+            )
+            self._abort()
+            return
+        self.stored_offset = max(self.stored_offset, stored)
         self._ack_at = time.monotonic()
         if offset > self.ack_offset:
             self.ack_offset = offset
@@ -451,7 +465,7 @@ class Downstream:
         if self.state == ONLINE and self.asked is not None and now - self._last_seen() > timeout:
             server.log.warning(f"Disconnecting timedout replica (streaming sync): {self.name}")
             self._abort()
-        elif self.state == SEND_BULK and self._mark and self._producing and now - self._progress_at > timeout:
+        elif self.state == SEND_BULK and self._producing and now - self._progress_at > timeout:
             server.log.warning(f"Disconnecting timedout replica (full sync): {self.name}")
             self._abort()
         else:

@@ -5,13 +5,16 @@ Most scenarios wait for something that happens once a second, so those of a kind
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import struct
 import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.scripted import ScriptedReplica, command, keys
-from tests.support.servers import Replicad, wait_until
+from tests.support.servers import Replicad, digest, wait_in_sync, wait_until
 from tests.support.together import together
 
 CAPA = b"REPLCONF listening-port 7777 capa eof capa psync2\r\n"
@@ -341,3 +344,166 @@ class Replconf(SynchronousTestCase):
             connection = ScriptedReplica(self, orphan)
             connection.say(PSYNC)
             self.assertEqual(connection.until(b"\r\n"), b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n")
+
+
+class Rogues(SynchronousTestCase):
+    """Replicas that lie, flood, or say what no replica says: each is cut with a reason, and nothing of it stays."""
+
+    def setUp(self) -> None:
+        """Start a master with some data and an honest replica."""
+        directives = {"repl-ping-replica-period": 3600, "repl-diskless-sync": "yes", "save": ""}
+        self.master = Replicad(self, directives, name="master").start(wait=False)
+        self.honest = Replicad(self, {"replicaof": self.master.address}, name="honest").start()
+        self.master.wait_ready()
+        self.master.call("DEBUG", "POPULATE", 1000, "k", 1000)
+        wait_in_sync(self.master, self.honest)
+        # Each attempt sees the master as the first one did.
+        self.before = (digest(self.master), self.resources())
+        self.addCleanup(self.unharmed)
+
+    def resources(self) -> tuple[int, str, str]:
+        """Open descriptors, clients, and replicas of the master."""
+        pid = self.master.pid
+        fields = self.master.info("clients", "replication")
+        return len(os.listdir(f"/proc/{pid}/fd")), fields["connected_clients"], fields["connected_slaves"]
+
+    def rogue(self, *lines: bytes) -> ScriptedReplica:
+        """A connection that has sent ``lines``."""
+        replica = ScriptedReplica(self, self.master)
+        replica.say(*lines)
+        return replica
+
+    def online(self) -> ScriptedReplica:
+        """A replica that has its image."""
+        replica = self.rogue(CAPA, PSYNC)
+        replica.until(b"+OK\r\n")
+        replica.header()
+        replica.marked_image()
+        replica.ack(self.offset())
+        wait_until(lambda: self.master.info("replication")["connected_slaves"] == "2", 5, "the second replica")
+        return replica
+
+    def offset(self) -> int:
+        """The offset of the master."""
+        return int(self.master.info("replication")["master_repl_offset"])
+
+    def cut(self, replica: ScriptedReplica, text: str) -> None:
+        """The master closes the connection, and its log says why."""
+        self.assertTrue(replica.closed(), text)
+        replica.sock.close()
+        self.master.wait_log(text)
+
+    def unharmed(self) -> None:
+        """The master is as it was and replicates."""
+        wait_until(lambda: self.resources() == self.before[1], 10, f"no leftovers {self.before[1]}")
+        self.assertEqual(digest(self.master), self.before[0])
+        self.master.call("SET", "after", "1")
+        self.assertEqual(self.master.call("WAIT", 1, 5000), 1)
+        wait_in_sync(self.master, self.honest)
+        self.assertEqual(digest(self.honest), digest(self.master))
+        for text in ("Defect", "Traceback", "Unhandled"):
+            self.assertNotIn(text, self.master.log())
+        self.assertEqual(self.master.info("persistence")["rdb_bgsave_in_progress"], "0")
+
+    def test_lies(self) -> None:
+        """Acknowledgements of what was never sent end the connection; those that say nothing are nothing."""
+        for words in (("ACK", "{ahead}"), ("ACK", "9" * 18), ("ACK", "{now}", "FACK", "{ahead}"), ("ACK", "9" * 400)):
+            replica = self.online()
+            now = self.offset()
+            values = [word.format(now=now, ahead=now + 1) for word in words]
+            replica.say(command("REPLCONF", *values))
+            self.cut(replica, f"acknowledges offset {values[-1][:20]}, but only {now} was sent to it: disconnecting it")
+        early = self.rogue(CAPA, PSYNC)
+        early.until(b"$EOF")
+        early.say(command("REPLCONF", "ACK", "9" * 18))
+        self.cut(early, f"acknowledges offset {'9' * 18}")
+        replica = self.online()
+        for number in ("-1", "-9223372036854775808", "", "1e9", "0x10", "٣"):
+            replica.say(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%d\r\n%b\r\n" % (len(number.encode()), number.encode()))
+        self.assertEqual(self.master.call("WAIT", 2, 300), 2)
+        replica.sock.close()
+
+    def test_words(self) -> None:
+        """What a replica has no reason to say, glued to PSYNC and later."""
+        for words in (("SET", "a", "1"), ("FLUSHALL",), ("MULTI",), ("SHUTDOWN", "NOSAVE"), ("REPLCONF", "capa", "eof")):
+            name = words[0].lower()
+            text = f"Replica generated a reply to command '{name}', disconnecting it"
+            self.cut(self.rogue(CAPA, PSYNC, command(*words)), text)
+            replica = self.online()
+            replica.say(command(*words))
+            self.cut(replica, text)
+        nested = b"*1\r\n*1\r\n$4\r\nPING\r\n"
+        for garbage in (b"\x01" * 100, b"*1\r\n$-5\r\n", b"*-5\r\n$", b"*99999999\r\n", b"x" * 100_000, nested):
+            replica = self.online()
+            with contextlib.suppress(OSError):
+                replica.say(garbage + b"\r\n")
+            self.assertTrue(replica.closed(), garbage[:20])
+            replica.sock.close()
+
+    def test_floods(self) -> None:
+        """Endless requests are cut, acknowledgements without end keep nobody waiting."""
+        replica = self.online()
+        with contextlib.suppress(OSError):
+            replica.say(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$100000000\r\n")
+            for _ in range(100):
+                replica.say(b"1" * 100_000)
+        self.cut(replica, "Closing client that reached max query buffer length")
+        for noise in (command("REPLCONF", "ACK", str(self.offset())), b"\n", command("REPLCONF", "GETACK", "*"), PSYNC):
+            replica = self.online()
+            replica.sock.settimeout(0.05)
+            client = self.master.client()
+            longest, until = 0.0, time.monotonic() + 0.5
+            while time.monotonic() < until:
+                with contextlib.suppress(TimeoutError):
+                    replica.say(noise * (60_000 // len(noise)))
+                began = time.monotonic()
+                client.must("PING")
+                longest = max(longest, time.monotonic() - began)
+            client.close()
+            replica.sock.close()
+            self.assertTrue(longest < 0.3, (noise, longest))
+
+    def test_requests(self) -> None:
+        """PSYNC with nonsense gets an error or a full synchronisation, never bytes of the backlog."""
+        replid = self.master.info("replication")["master_replid"]
+        ahead = str(self.offset() + 2)
+        for asked in ((replid, ahead), (replid, "0"), (replid, "-9" + "0" * 17), (replid[:-1], "1"), ("?", "77"), ("", ""),
+                      ("x" * 1_000_000, "1"), ("\x00\xff", "1"), (replid.upper(), str(1 << 60))):  # fmt: skip
+            replica = self.rogue(CAPA, command("PSYNC", *asked))
+            replica.until(b"+OK\r\n")
+            line = replica.until(b"\r\n").lstrip(b"\n")
+            self.assertTrue(line.startswith((b"+FULLRESYNC ", b"-ERR ")), (asked[0][:50], asked[1], line))
+            replica.sock.close()
+        self.assertEqual(self.master.info("stats")["sync_partial_ok"], "0")
+
+    def test_thousand_that_vanish(self) -> None:
+        """They ask for everything and are gone."""
+        client = self.master.client()
+        longest = 0.0
+        for number in range(50):
+            crowd = [self.rogue(CAPA, PSYNC) for _ in range(20)]
+            if number % 3 == 0:
+                crowd[0].until(b"$EOF")
+            for replica in crowd:
+                if number % 2:  # a reset, not a polite end
+                    replica.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                replica.sock.close()
+            began = time.monotonic()
+            client.must("PING")
+            longest = max(longest, time.monotonic() - began)
+        client.close()
+        self.assertTrue(longest < 1, longest)
+        wait_until(lambda: self.master.info("persistence")["rdb_bgsave_in_progress"] == "0", 10, "the last image")
+
+    def test_never_reads(self) -> None:
+        """One that stops reading in the middle of an image from a file is cut after repl-timeout."""
+        self.master.call("CONFIG", "SET", "repl-diskless-sync", "no", "repl-timeout", 1, "rdbcompression", "no")
+        self.master.call("CONFIG", "SET", "repl-ping-replica-period", 1)
+        self.master.call("SET", "big", "x" * 30_000_000)
+        replica = self.rogue(CAPA, PSYNC)
+        replica.until(b"+FULLRESYNC")
+        self.master.wait_log("Disconnecting timedout replica (full sync): 127.0.0.1:7777")
+        self.assertTrue(replica.closed())
+        replica.sock.close()
+        self.master.call("DEL", "big")
+        self.master.call("CONFIG", "SET", "repl-timeout", 60)
