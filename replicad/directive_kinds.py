@@ -183,6 +183,16 @@ class Memory(Int):
         return self.show(value)
 
 
+class Room(Memory):
+    """A size in bytes, at least ``low``, or ``off``, kept as 0."""
+
+    def parse(self, args: Sequence[bytes], old: Any) -> int:
+        return 0 if args[0].lower() in (b"off", b"0") else super().parse(args, old)
+
+    def show(self, value: Any) -> bytes:
+        return super().show(value) if value else b"off"
+
+
 class Enum(Kind):
     """One of ``words``, in any case; the value is the word as listed."""
 

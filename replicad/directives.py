@@ -31,6 +31,7 @@ from replicad.directive_kinds import (
     OutputLimits,
     Percentiles,
     Renames,
+    Room,
     SavePoints,
     ScoreAdjustments,
     ShutdownFlags,
@@ -380,6 +381,7 @@ _LATER = [
 ]
 
 _OWN = [
+    _row("repl-backlog-spill", Room(1, clamp=(1 << 20, LONG_MAX)), 0, "acting"),
     _row("snapshot-backend", Text(lambda value: None if value else "a word is needed"), "rdb", "acting immutable"),
     _row("snapshot-method", Enum("fork"), "fork", "acting"),
     _row("script-memory-limit", Memory(1 << 20), 256 << 20, "acting"),

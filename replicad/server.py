@@ -474,6 +474,8 @@ class Server(Service):
         settings.on_change("tracking-table-max-keys", self.tracking.set_limit)
         settings.on_change("proto-max-bulk-len", longest_bulk)
         settings.on_change("repl-backlog-size", backlog)
+        settings.on_change("repl-backlog-spill", self.replication.set_spill)
+        self.replication.set_spill(settings["repl-backlog-spill"])
         settings.on_change("loglevel", loglevel)
         settings.on_change("dir", directory)
         settings.on_change("logfile", logfile)

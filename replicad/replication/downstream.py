@@ -6,9 +6,9 @@ over once PSYNC was read), making the image (``saver``), the bytes of the stream
 (``roles``).
 
 A replica has no queue of stream bytes. It is a cursor into the shared history; what it has not taken yet is its lag,
-and the output limit is a limit on the lag. A replica that is up to date gets the very bytes that were just appended,
-written at once. One that is not becomes a pull producer: each time the transport has sent everything it asks for the
-next piece, first of the image, then of the history.
+and the output limit is a limit on what of the lag is in memory. A replica that is up to date gets the very bytes that
+were just appended, written at once. One that is not becomes a pull producer: each time the transport has sent everything
+it asks for the next piece, first of the image, then of the history.
 
 The life of a replica::
 
@@ -35,7 +35,7 @@ from zope.interface import implementer
 from replicad.command import Argv, Command, lookup
 from replicad.errors import ProtocolError, err
 from replicad.replication.handshake import show
-from replicad.replication.history import Cursor
+from replicad.replication.history import Cursor, CursorClosed
 
 if TYPE_CHECKING:
     from replicad.server import Server
@@ -303,7 +303,7 @@ class Downstream:
         if cursor is None or self.state == GONE:
             return
         if self._producing or not self.streaming:
-            if self._hard and cursor.lag > self._hard:
+            if self._hard and cursor.memory_lag > self._hard:
                 self._check_limits()
             return
         if self._write_some is not None and cursor.lag == len(data):
@@ -368,7 +368,10 @@ class Downstream:
         if self._image_given:
             self._mark_sent()
         if self.streaming and self.cursor is not None:
-            return self.cursor.read(_PIECE)
+            try:
+                return self.cursor.read(_PIECE)
+            except CursorClosed:
+                self.server.call_later(0, self._left_behind)
         return b""
 
     # -- receiving
@@ -478,12 +481,20 @@ class Downstream:
         """client-output-buffer-limit replica: the hard limit at once, the soft one after its seconds."""
         server, cursor = self.server, self.cursor
         hard, soft, seconds = server.settings["client-output-buffer-limit"]["replica"]
-        # A limit below the backlog would cut replicas that the backlog could serve.
-        self._hard = max(hard, server.history.backlog_size) if hard else 0
+        history = server.history
+        # A limit below the backlog would cut replicas that the backlog could serve. With a spill the backlog alone is in
+        # memory, so the soft limit is no lower either.
+        self._hard = max(hard, history.backlog_size if history.spill is None else history.memory_bound) if hard else 0
+        if soft and history.spill is not None:
+            soft = max(soft, history.memory_bound)
         if cursor is None or self.state == GONE:
             return
-        over = bool(self._hard) and cursor.lag > self._hard
-        if soft and cursor.lag > soft:
+        if cursor.closed:
+            self._left_behind()
+            return
+        lag = cursor.memory_lag
+        over = bool(self._hard) and lag > self._hard
+        if soft and lag > soft:
             now = time.monotonic()
             if not self._soft_since:
                 self._soft_since = now
@@ -495,6 +506,12 @@ class Downstream:
                 f"Client {server.describe(self.client)} scheduled to be closed ASAP for overcoming of output buffer "
                 "limits."
             )
+            self._abort()
+
+    def _left_behind(self) -> None:
+        """The stream went on for so long that the spill no longer has what it needs next."""
+        if self.state != GONE:
+            self.server.log.warning(f"Replica {self.name} is further behind than the backlog and its spill reach")
             self._abort()
 
     # -- the end
@@ -523,8 +540,10 @@ class Downstream:
         """The server stops: hand the transport all that is left, then close."""
         if self.state == GONE:
             return
-        if self.streaming and self.cursor is not None and not self._lines:
-            rest = self.cursor.read(max(self.cursor.lag, 1))
+        # What lies in the spill may be more than memory holds, and more than a replica takes in the moment that is left.
+        cursor = self.cursor
+        if self.streaming and cursor is not None and not self._lines and cursor.lag == cursor.memory_lag:
+            rest = cursor.read(max(cursor.lag, 1))
             if rest:
                 taken = 0
                 if not self._producing and self._write_some is not None:

@@ -14,7 +14,8 @@ brings the offset to N. A replica at offset N asks PSYNC for byte N + 1, and rea
 The bytes are a chain of blocks. A small append is copied into the open block at the end, a big one becomes a
 block of its own without a copy. Whole blocks are dropped at the front when the rest is still at least
 ``backlog_size`` and no cursor needs them, so the backlog grows beyond its size while a slow replica reads, and
-what it holds then is good for partial resynchronisation too, as in Redis 7.
+what it holds then is good for partial resynchronisation too, as in Redis 7. With a ``spill`` they are dropped
+regardless of cursors, into a file, and a cursor that is so far behind reads them from there.
 
 Rejected: one queue per replica (memory times the number of replicas, and no shared truth); one bytearray trimmed
 at the front (each time it grows it is copied as a whole, which stops the server for 30 ms at 256 MiB); a ring of
@@ -24,7 +25,10 @@ fixed size (a replica that takes its image slowly would be overrun).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
+
+from replicad.replication.spill import Spill
 
 NO_REPLID = "0" * 40
 NO_DB = -1
@@ -35,6 +39,8 @@ DEFAULT_BACKLOG_SIZE = 1024 * 1024
 _SMALLEST_BLOCK = 1024
 _LARGEST_BLOCK = 64 * 1024
 _LARGEST_PIECE = 1024 * 1024
+#: Bytes that go to the spill at once: some milliseconds. The rest follows with the next append or ``tidy``.
+_MOVED_AT_ONCE = 2 * 1024 * 1024
 
 
 def new_replid() -> str:
@@ -66,22 +72,25 @@ class _Block:
 
 
 class CursorClosed(Exception):
-    """A cursor was used after it was closed, or after the history it read was replaced."""
+    """A cursor was used after it was closed, after the history it read was replaced, or after the spill lost its bytes."""
 
 
 class Cursor:
-    """A reader's place in the history. The bytes after ``position`` stay in memory until the cursor is closed."""
+    """A reader's place in the history. The bytes after ``position`` stay in memory, or with a spill on disk as long as its
+    limit allows, until the cursor is closed.
+    """
 
+    # _block is None while the position lies in the spill.
     __slots__ = ("_block", "_history", "position")
 
-    def __init__(self, history: History, position: int, block: _Block) -> None:
+    def __init__(self, history: History, position: int, block: _Block | None) -> None:
         self.position = position
         self._history: History | None = history
-        self._block = block
+        self._block: _Block | None = block
 
     @property
     def closed(self) -> bool:
-        """True when the cursor was closed, or its history was reset or its backlog freed."""
+        """True when the cursor was closed, its history was reset, its backlog freed, or the spill lost its bytes."""
         return self._history is None
 
     @property
@@ -89,15 +98,27 @@ class Cursor:
         """Number of bytes between this cursor and the end of the history; 0 when it is closed."""
         return 0 if self._history is None else self._history.offset - self.position
 
+    @property
+    def memory_lag(self) -> int:
+        """How many of these bytes are in memory; without a spill all of them."""
+        history = self._history
+        return 0 if history is None else history.offset - max(self.position, history._head.start)
+
     def read(self, limit: int = 65536) -> bytes:
         """Return the next bytes, at most ``limit``, and move behind them. Empty when nothing is left.
 
         Raises CursorClosed when the cursor is closed.
         """
         self._settle()
-        block: _Block | None = self._block
-        parts = []
+        block = self._block
+        parts: list[bytes | bytearray] = []
         position = self.position
+        if block is None:
+            parts.append(self._read_back(limit))
+            position += len(parts[0])
+            limit -= len(parts[0])
+            assert self._history is not None
+            block = self._history._head
         while block is not None and limit > 0:
             begin = position - block.start
             part = block.data[begin : begin + limit]
@@ -130,10 +151,26 @@ class Cursor:
         if self._history is None:
             raise CursorClosed("the cursor is closed")
 
+    def _read_back(self, limit: int) -> bytes:
+        """The next bytes from the spill. Raises CursorClosed when they cannot be read."""
+        history = self._history
+        assert history is not None and history.spill is not None
+        try:
+            return history.spill.read(self.position, min(limit, history._head.start - self.position))
+        except OSError as error:
+            history._spill_failed(error)
+            raise CursorClosed("the spill cannot be read") from error
+
     def _move(self, position: int) -> None:
         self.position = position
         block = self._block
         moved = False
+        if block is None:
+            assert self._history is not None
+            block = self._history._head
+            if position < block.start:
+                return
+            self._block = block
         while position >= block.end and block.next is not None:
             block = block.next
             moved = True
@@ -141,6 +178,10 @@ class Cursor:
             self._block = block
             assert self._history is not None
             self._history._trim()
+
+
+def _nobody(error: OSError) -> None:
+    """Nobody wants to know."""
 
 
 class History:
@@ -158,6 +199,9 @@ class History:
         self.offset = 0
         self.active = False
         self.selected_db = NO_DB
+        #: Where bytes go that memory has no room for (see ``set_spill``), and who is told when that broke.
+        self.spill: Spill | None = None
+        self.spill_broke: Callable[[OSError], None] = _nobody
         self._restored = False  # what a snapshot knew is here, and nobody counts on from there yet
         self._cursors: set[Cursor] = set()
         self._head = self._tail = _Block(0, b"", False)
@@ -183,18 +227,24 @@ class History:
 
     @property
     def histlen(self) -> int:
-        """Number of bytes held; 0 without a backlog."""
+        """Number of bytes held in memory; 0 without a backlog."""
         return self.offset - self._head.start if self.active else 0
 
     @property
     def first_byte_offset(self) -> int:
-        """Number of the first byte held (of the next byte when the backlog is empty); 0 without a backlog."""
+        """Number of the first byte held in memory (of the next byte when there is none); 0 without a backlog."""
         return self._head.start + 1 if self.active else 0
 
     @property
     def start(self) -> int:
         """The lowest position from which the history can be read. Equal to ``offset`` when nothing is held."""
-        return self._head.start
+        spill = self.spill
+        return self._head.start if spill is None or not spill.size else spill.start
+
+    @property
+    def memory_bound(self) -> int:
+        """With a spill: the most bytes that are held in memory, but for moments."""
+        return self._backlog_size + max(self._piece_size, self._block_size)
 
     def create_backlog(self, new_id: bool = True) -> bool:
         """Begin to record. A master also takes a new replid, because it did not count what it wrote before; a
@@ -266,12 +316,12 @@ class History:
 
         Raises LookupError when there is no backlog, or the position lies outside of it.
         """
-        if not self.active or not self._head.start <= position <= self.offset:
-            raise LookupError(f"position {position} is not in the backlog ({self._head.start} to {self.offset})")
+        if not self.active or not self.start <= position <= self.offset:
+            raise LookupError(f"position {position} is not in the backlog ({self.start} to {self.offset})")
         block = self._head
         while position >= block.end and block.next is not None:
             block = block.next
-        cursor = Cursor(self, position, block)
+        cursor = Cursor(self, position, block if position >= block.start else None)
         self._cursors.add(cursor)
         return cursor
 
@@ -301,7 +351,7 @@ class History:
                     f"{requested_offset}, but I can reply up to {self.second_offset}"
                 )
             return Decision(False, (("notice", text),))
-        if not self.active or not self._head.start < requested_offset <= self.offset + 1:
+        if not self.active or not self.start < requested_offset <= self.offset + 1:
             lack = (
                 f"Unable to partial resync with replica {replica} for lack of backlog "
                 f"(Replica request was: {requested_offset})."
@@ -392,6 +442,8 @@ class History:
             cursor._history = None
         self._cursors.clear()
         self._head = self._tail = _Block(self.offset, b"", False)
+        if self.spill is not None:
+            self.spill.clear()
 
     def _seal_and_add(self, block: _Block) -> _Block:
         self._tail.open = False
@@ -409,9 +461,65 @@ class History:
         following = head.next
         if following is None or following.start > limit:
             return
+        if self.spill is not None:
+            self._move_out(self.spill, limit)
+            return
         if self._cursors:
             limit = min(limit, min(cursor.position for cursor in self._cursors))
         while following is not None and following.start <= limit:
             head = following
             following = head.next
         self._head = head
+
+    # -- the spill --------------------------------------------------------------------------------------------
+
+    def set_spill(self, spill: Spill | None) -> None:
+        """Use ``spill`` from now on, or none. Readers of the one before lose what only it has."""
+        old, self.spill = self.spill, spill
+        if old is not None:
+            old.clear()
+            self._close_below(self._head.start)
+        self._trim()
+
+    def resize_spill(self, limit: int) -> None:
+        """Let the spill hold ``limit`` bytes. A smaller one begins anew, and its readers lose what only it had."""
+        if self.spill is not None:
+            self.spill.resize(limit)
+            if not self.spill.size:
+                self._close_below(self._head.start)
+
+    def tidy(self) -> None:
+        """Move on what did not go to the spill at once. For every second or so."""
+        if self.spill is not None:
+            self._trim()
+
+    def _move_out(self, spill: Spill, limit: int) -> None:
+        """Give blocks up to the position ``limit`` to the spill, also those that cursors need."""
+        head = self._head
+        following = head.next
+        until = head.start + _MOVED_AT_ONCE
+        try:
+            while following is not None and following.start <= limit and head.start < until:
+                spill.append(head.start, head.data)
+                head = following
+                following = head.next
+        except OSError as error:
+            self._spill_failed(error)
+            return
+        self._head = head
+        self._close_below(spill.start)
+        for cursor in self._cursors:
+            block = cursor._block
+            if block is not None and block.start < head.start:
+                # The chain of blocks must not be held by a reader that is behind.
+                cursor._block = head if cursor.position >= head.start else None
+
+    def _spill_failed(self, error: OSError) -> None:
+        """Go on without: readers of what only the spill had are closed, the others hold their bytes in memory."""
+        self.set_spill(None)
+        self.spill_broke(error)
+
+    def _close_below(self, position: int) -> None:
+        for cursor in [cursor for cursor in self._cursors if cursor.position < position]:
+            cursor._history = None
+            self._cursors.discard(cursor)

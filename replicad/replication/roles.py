@@ -10,14 +10,18 @@ The rules for ids are those of PSYNC2, see docs/replication.md; ``History`` carr
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from replicad.errors import UNBLOCKED
+from replicad.persistence.child import unnamed_file
 from replicad.replication import requests
 from replicad.replication.failover import Failover
 from replicad.replication.history import NO_DB, NO_REPLID
+from replicad.replication.spill import Spill
 
 if TYPE_CHECKING:
     from replicad.command import Argv
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from replicad.session import Client
 
 PING = b"*1\r\n$4\r\nping\r\n"
+#: Bytes of a file that are freed in one turn of the reactor.
+_FREED_AT_ONCE = 8 * 1024 * 1024
 GETACK = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"
 
 
@@ -205,8 +211,41 @@ class Replication:
 
     def wake(self, data: bytes) -> None:
         """The history grew by ``data``: every replica that is up to date can have these very bytes."""
-        for replica in self.downstreams:
+        for replica in (*self.downstreams,):  # one that is cut leaves the list
             replica.grew(data)
+
+    # -- the backlog on disk
+
+    def set_spill(self, size: int) -> None:
+        """repl-backlog-spill: keep so many bytes of the stream, older than the backlog in memory, in a file; 0: none."""
+        history = self.server.history
+        if not size:
+            history.set_spill(None)
+        elif history.spill is not None:
+            history.resize_spill(size)
+        else:
+            history.spill_broke = self._spill_broke
+            history.set_spill(Spill(self._spill_file, self._free, size))
+
+    def _spill_file(self) -> int:
+        try:
+            return unnamed_file(self.server.settings["dir"])
+        except OSError:  # a master that persists nothing may live in a directory that it cannot write to
+            return unnamed_file(tempfile.gettempdir())
+
+    def _spill_broke(self, error: OSError) -> None:
+        self.server.log.warning(
+            f"The backlog's spill is turned off: {error.strerror or error}. CONFIG SET repl-backlog-spill turns it on again."
+        )
+
+    def _free(self, fd: int) -> None:
+        """Close the descriptor of a large file without a name, which is freed from its end in small steps."""
+        left = os.fstat(fd).st_size - _FREED_AT_ONCE
+        if left <= 0:
+            os.close(fd)
+            return
+        os.ftruncate(fd, left)
+        self.server.call_later(0.005, self._free, fd)
 
     # -- the clock
 
@@ -218,6 +257,7 @@ class Replication:
             self.upstream.tick()
         for replica in list(self.downstreams):
             replica.tick()
+        server.history.tidy()
         if self.upstream is None:
             period = settings["repl-ping-replica-period"]
             if self.downstreams and not self.failover.quiet and now - self._last_ping >= period:
@@ -378,4 +418,13 @@ class Replication:
             ("repl_backlog_first_byte_offset", history.first_byte_offset),
             ("repl_backlog_histlen", history.histlen),
         ]
+        if settings["repl-backlog-spill"]:
+            spill = history.spill
+            held = spill is not None and spill.size > 0
+            fields += [
+                ("replicad_backlog_spill_active", int(spill is not None)),
+                ("replicad_backlog_spill_size", settings["repl-backlog-spill"]),
+                ("replicad_backlog_spill_first_byte_offset", history.start + 1 if held else 0),
+                ("replicad_backlog_spill_histlen", spill.size if spill is not None else 0),
+            ]
         return fields

@@ -14,7 +14,7 @@ from tests.support.connection import RespError
 from tests.support.servers import PROJECT, RealServer, find_redis_server, need_reference
 
 #: What only replicad has.
-OWN = {b"snapshot-backend", b"snapshot-method", b"lmdb-path"}
+OWN = {b"repl-backlog-spill", b"snapshot-backend", b"snapshot-method", b"lmdb-path", b"script-memory-limit"}
 
 #: Directives whose value a real server takes from its surroundings: where it runs and how the test started it.
 FROM_SURROUNDINGS = {
