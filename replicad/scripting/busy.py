@@ -69,9 +69,10 @@ class Watch:
 
     def _begin(self, run: Run, elapsed_ms: int) -> None:
         server = self._server
+        word = "SCRIPT" if run.is_eval else "FUNCTION"
         server.log.warning(
-            f"Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script using "
-            f"the {'SCRIPT' if run.is_eval else 'FUNCTION'} KILL command. Script name is: {run.name.decode('latin-1')}."
+            f"Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script "
+            f"using the {word} KILL command. Script name is: {run.name.decode('latin-1')}."
         )
         self.late = run
         server.update_gates()
@@ -109,7 +110,7 @@ class Watch:
             server.replication.upstream.go_on_reading()
 
     def kill(self, is_eval: bool) -> None:
-        """SCRIPT KILL (``is_eval``) or FUNCTION KILL.  Raises ReplyError when there is nothing to kill, or it must not be."""
+        """SCRIPT KILL (``is_eval``) or FUNCTION KILL.  Raises ReplyError when nothing runs, or when it must go on."""
         run = self._calls.run
         if run is None:
             raise NOT_BUSY

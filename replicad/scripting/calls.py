@@ -7,8 +7,8 @@ Owns: ``Run`` (one execution: who runs it, what it may, what it did), ``Calls`` 
 Every function here is called by Lua and must not raise: an exception would reach the script as a Python object.
 
 The checks before a command are Redis's, in its order: known, arity, allowed in scripts, stale data, ACL, read-only script,
-read-only replica, saving works, enough replicas, memory.  What remains of ``dispatch.gate`` was judged when the script itself was
-called.
+read-only replica, saving works, enough replicas, memory.  What remains of ``dispatch.gate`` was judged when the script
+itself was called.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Calls:
                     if text is None:
                         return None, BAD_ARGUMENTS
                     argv[index] = text
-            cmd = PLAIN.get(argv[0]) or lookup(argv)
+            cmd: Any = PLAIN.get(argv[0]) or lookup(argv)
             server, client = self._server, self.client
             refusal = self._refusal(cmd, argv)
             if refusal is not None:
@@ -112,7 +112,7 @@ class Calls:
                     cmd.rejected += 1
                 return None, refusal, True
             run: Run = self.run  # type: ignore[assignment]
-            if cmd.gate & WRITE:  # type: ignore[union-attr]
+            if cmd.gate & WRITE:
                 run.wrote = True
             reply = server.call(client, cmd, argv) if run.replicates else self._unreplicated(cmd, argv)
             if run.caller.tracking is not None and "readonly" in cmd.flags:  # type: ignore[union-attr]

@@ -70,7 +70,8 @@ class Outcome(NamedTuple):
 class Host:
     """What the engine asks of its surroundings.  None of these may raise.
 
-    ``call(*args)``: redis.call; returns a value for Lua, (None, error text, whether it was counted), or (None, None, status).
+    ``call(*args)``: redis.call; returns a value for Lua, (None, error text, whether it was counted), or (None, None,
+    status).
     ``acl_check(*args)``: redis.acl_check_cmd; returns a boolean, or (None, error text).
     ``log(level, text)``, ``set_repl(flags)``, ``set_resp(version)``: the functions of that name.
     ``tick()``: called now and then while a script runs; true to stop it.
@@ -210,7 +211,8 @@ class Engine:
         self.table = runtime.table_from
         load = runtime.execute(
             b"local loadstring, dump = loadstring, string.dump\n"
-            b"return function(text, name, adapt, ...) return loadstring(adapt(dump(assert(loadstring(text, name)))), name)(...) end"
+            b"return function(text, name, adapt, ...)\n"
+            b"return loadstring(adapt(dump(assert(loadstring(text, name)))), name)(...) end"
         )
 
         libraries = load_libraries(runtime)

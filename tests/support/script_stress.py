@@ -31,8 +31,10 @@ BODIES = (
     "local t = {} for i = 1, 1e5 do t[i] = string.rep('x', %(n)d) end return table.concat(t)",
     "return unpack({}, 1, 1e7)",
     "local t = {} for i = 1, 7000 do t[i] = i end return {unpack(t)}",
-    "redis.call('set', 'big', string.rep('x', %(n)d * 50)) local t = {} while true do t[#t + 1] = redis.call('get', 'big') .. #t end",
-    "for i = 1, 1e6 do redis.call('rpush', 'l', string.rep('x', 100)) if i %% 1000 == 0 then redis.call('lrange', 'l', 0, -1) end end",
+    "redis.call('set', 'big', string.rep('x', %(n)d * 50)) "
+    "local t = {} while true do t[#t + 1] = redis.call('get', 'big') .. #t end",
+    "for i = 1, 1e6 do redis.call('rpush', 'l', string.rep('x', 100)) "
+    "if i %% 1000 == 0 then redis.call('lrange', 'l', 0, -1) end end",
     "local t = {} while true do local ok = pcall(function() while true do t[#t + 1] = string.rep('x', 1000) .. #t end end) "
     "pcall(redis.call, 'set', 'k', string.rep('z', %(n)d)) redis.pcall('get', 'k') if #t > %(n)d then t = {} end "
     "if not ok then break end end return #t",
@@ -57,13 +59,16 @@ BODIES = (
     "local p = pcall for i = 1, 250 do local q = p p = function(...) return q(p, ...) end end return p(error)",
     "local function f() return pcall(f) end return f()",
     "local function f() local ok = pcall(f) return f2 end return f()",
-    "return xpcall(function() local s = 'x' while true do s = s .. s end end, function(e) local s = 'x' while true do s = s .. s end end)",
+    "return xpcall(function() local s = 'x' while true do s = s .. s end end, "
+    "function(e) local s = 'x' while true do s = s .. s end end)",
     "return xpcall(function() error('x') end, function(e) error(e) end)",
     "return string.format('%%s%%s', string.rep('x', 1e7), string.rep('x', %(n)d))",
     "return ('x'):rep(1e6):find(('x?'):rep(%(n)d) .. ('x'):rep(10))",
     "return ('x'):rep(1e6):find(('(x)'):rep(%(n)d))",
-    "local t = {} for i = 1, %(n)d do t[i] = tostring(i) .. 'x' end table.sort(t, function(a, b) return a < b end) return #t",
-    "local t = {} for i = 1, 2000 do t[i] = i end table.sort(t, function(a, b) local s = {} for i = 1, 50 do s[i] = i end return true end)",
+    "local t = {} for i = 1, %(n)d do t[i] = tostring(i) .. 'x' end "
+    "table.sort(t, function(a, b) return a < b end) return #t",
+    "local t = {} for i = 1, 2000 do t[i] = i end "
+    "table.sort(t, function(a, b) local s = {} for i = 1, 50 do s[i] = i end return true end)",
     "return cjson.encode(cjson.decode('[' .. string.rep('[', 900) .. string.rep(']', 900) .. ']'))",
     "local t = {} for i = 1, %(n)d do t[i] = {a = i, b = tostring(i)} end return #cmsgpack.pack(t)",
     "local t = {} for i = 1, %(n)d do t[i] = ('x'):rep(100) .. i end return cjson.encode(t)",

@@ -38,7 +38,7 @@ class Limit(SynchronousTestCase):
             "return string.rep('x', 1e5):gsub('.', string.rep('y', 1e4))",
             "local t = {} for i = 1, 1e4 do t[i] = string.rep('x', 1e4) end return table.concat(t)",
             "local s = string.rep('x', 1e6) return {s, s, s, s, s, s, s, s, s, s}",
-            "collectgarbage('stop') while true do local t = {} end",
+            "collectgarbage('stop') local t = {} while true do t = {t} end",
         ):
             self.assertTrue(self.eval(body).startswith(b"-ERR not enough memory"), body)
             self.assertEqual(self.eval("return redis.call('ping')"), b"+PONG\r\n")
@@ -57,7 +57,9 @@ class Limit(SynchronousTestCase):
 
     def test_a_script_can_catch_it_and_end(self) -> None:
         self.assertEqual(
-            self.eval("local ok, e = pcall(string.rep, 'x', 1e9) redis.call('set', 'k', tostring(ok)) return {tostring(ok), e}"),
+            self.eval(
+                "local ok, e = pcall(string.rep, 'x', 1e9) redis.call('set', 'k', tostring(ok)) return {tostring(ok), e}"
+            ),
             b"*2\r\n$5\r\nfalse\r\n$17\r\nnot enough memory\r\n",
         )
 

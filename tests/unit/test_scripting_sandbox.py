@@ -34,8 +34,10 @@ walk(_G, "_G", 0)
 walk(getmetatable(""), "string", 0)
 walk(getmetatable(_G), "G", 0)
 walk({redis.pcall("get"), redis.pcall("nope"), redis.pcall("ping"), redis.pcall({}), redis.error_reply("x")}, "replies", 0)
-for _, fn in pairs({"call", "pcall", "log", "sha1hex", "setresp", "set_repl", "acl_check_cmd", "error_reply", "status_reply"}) do
-  for _, arguments in pairs({{}, {{}}, {function() end}, {coroutine.create(function() end)}, {cjson.null}, {true}, {1, {}}, {1e308}}) do
+local names = {"call", "pcall", "log", "sha1hex", "setresp", "set_repl", "acl_check_cmd", "error_reply", "status_reply"}
+local thread = coroutine.create(function() end)
+for _, fn in pairs(names) do
+  for _, arguments in pairs({{}, {{}}, {function() end}, {thread}, {cjson.null}, {true}, {1, {}}, {1e308}}) do
     walk({pcall(redis[fn], unpack(arguments))}, fn, 0)
     xpcall(function() redis[fn](unpack(arguments)) end, function(err) walk(err, fn .. " handler", 0) end)
     walk({coroutine.resume(coroutine.create(redis[fn]), unpack(arguments))}, fn .. " coroutine", 0)
@@ -51,26 +53,34 @@ ATTEMPTS = (
     *("return getfenv(1)", "return setfenv(1, {})", "return dofile('/etc/passwd')", "return loadfile('/etc/passwd')"),
     *("return newproxy(true)", "return _G.python", "return rawget(_G, 'python')", "return rawget(_G, 'debug')"),
     *("return print", "return _G['os']", "return getmetatable(_G).__index(_G, 'os')", "return arg", "return jit"),
-    *("return loadstring(string.dump(function() return 1 end))", "return loadstring('\\27Lua')", "return (load(function() end))()"),
+    *("return loadstring(string.dump(function() return 1 end))", "return loadstring('\\27Lua')"),
+    *("return (load(function() end))()",),
     "local n = 0 return load(function() n = n + 1 return ({'\\27', 'Lua', 'Q'})[n] end)",
     "return load(coroutine.wrap(function() coroutine.yield('\\27Lua') end))",
-    *("return loadstring('return getfenv')()", "return loadstring('return os', '=python')()", "return loadstring('x = 1')()"),
+    *("return loadstring('return getfenv')()", "return loadstring('return os', '=python')()"),
+    *("return loadstring('x = 1')()",),
     *("x = 1", "_G.x = 1", "rawset(_G, 'x', 1)", "redis.x = 1", "string.x = 1", "rawset(string, 'rep', nil)", "KEYS = nil"),
-    *("getmetatable('').__index = nil", "getmetatable(_G).__index = nil", "setmetatable(_G, nil)", "setmetatable(redis, {})"),
+    *("getmetatable('').__index = nil", "getmetatable(_G).__index = nil", "setmetatable(_G, nil)"),
+    *("setmetatable(redis, {})",),
     *("setmetatable('', {})", "redis.call = nil", "rawset(getmetatable(''), '__index', {})", "cjson.null.x = 1"),
     *("return getmetatable(cjson.null)", "setmetatable(cjson.null, {})", "return cjson.null.x", "return redis.call.x"),
     *("return redis.call.__class__", "return redis.call('get').x", "return redis.sha1hex.__globals__"),
     *("return getmetatable(redis.call)", "return getmetatable(coroutine.create(print))", "return tostring(nil).x.y"),
     *("return string.dump(print)", "return string.dump(string.rep)", "coroutine.wrap(redis.call)({})"),
-    *("return ('x'):gsub('x', redis.call)", "table.sort({3, 2, 1}, redis.call)", "return setmetatable({}, {__index = redis.call}).x"),
-    *("return select(2, xpcall(redis.call, function(err) return err.__class__ end))", "return redis.call(setmetatable({}, {__tostring = redis.call}))"),
-    *("return redis.register_function", "return redis.setglobals", "return __redis__err__handler.x", "return redis.breakpoint.x"),
+    *("return ('x'):gsub('x', redis.call)", "table.sort({3, 2, 1}, redis.call)"),
+    *("return setmetatable({}, {__index = redis.call}).x",),
+    *("return select(2, xpcall(redis.call, function(err) return err.__class__ end))",),
+    *("return redis.call(setmetatable({}, {__tostring = redis.call}))",),
+    *("return redis.register_function", "return redis.setglobals", "return __redis__err__handler.x"),
+    *("return redis.breakpoint.x",),
 )
 #: Ways to leave something behind for the next script.
 LEAVINGS = (
-    *("x = 1", "_G.x = 1", "rawset(_G, 'x', 1)", "table.insert(_G, 1)", "table.insert(redis, 1)", "table.insert(string, 'x')"),
+    *("x = 1", "_G.x = 1", "rawset(_G, 'x', 1)", "table.insert(_G, 1)", "table.insert(redis, 1)"),
+    *("table.insert(string, 'x')",),
     *("getmetatable('').__index.x = 1", "string.x = 1", "for k in pairs(_G) do _G[k] = nil end", "table.sort(_G)"),
-    *("setmetatable(_G, {__index = function() return 1 end})", "collectgarbage('stop')", "redis.setresp(3)", "cjson.encode_max_depth(2)"),
+    *("setmetatable(_G, {__index = function() return 1 end})", "collectgarbage('stop')", "redis.setresp(3)"),
+    *("cjson.encode_max_depth(2)",),
     *("rawset(getmetatable(_G), '__index', {x = 1})", "table.remove(redis)", "KEYS.x = 1 ARGV.x = 1", "table.setn(_G, 5)"),
 )
 CHECK = """
@@ -171,7 +181,7 @@ class Bytecode(SynchronousTestCase):
             (b"return tostring(5)", b"5"),
             (b"local t = {f = function(...) return select('#', ...) end} return t.f(1, nil, nil)", 3),
             (b"local t = {n = 7} function t:get() return self.n end return t:get()", 7),
-            (b"local function sum(n, s) if n == 0 then return s end return sum(n - 1, s + n) end return sum(1000, 0)", 500500),
+            (b"local function sum(n, s) if n == 0 then return s end return sum(n - 1, s + n) end return sum(9, 0)", 45),
             (b"return (function(...) return select(2, ...) end)(1, 'b')", b"b"),
             (b"local s, n = 'x' .. string.rep('y', 3), 2^0.5 return string.len(s) + math.floor(n)", 5),
         ):
