@@ -101,7 +101,7 @@ class ClientConnection(Protocol):
             return
         if client.blocked is None and not client.paused and not client.queue:
             if commands:
-                out = run(client, commands)
+                out = run(client, commands, data if self.reader.exact else None)
                 if out:
                     self.write(out)
                 if client.closing:

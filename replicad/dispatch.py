@@ -9,7 +9,6 @@ A command in an ordinary state costs one table lookup, one arity test, one gate 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from time import perf_counter_ns, time
 from typing import Any
 
@@ -82,9 +81,10 @@ _PASS = object()
 _HOLD = object()
 
 
-def run(client: Client, commands: Iterable[Argv]) -> bytes:
+def run(client: Client, commands: list[Argv], raw: bytes | None = None) -> bytes:
     """Execute ``commands`` in order and return their encoded replies.
 
+    ``raw`` is what the client sent, when that is these commands and nothing else (see ``Propagation.flush``).
     Stops early when the client blocks, is paused or closes; what was not executed waits in ``client.queue``.
     """
     server = client.server
@@ -222,7 +222,7 @@ def run(client: Client, commands: Iterable[Argv]) -> bytes:
             counted.record(elapsed // count, count)
     if server.monitors.waiting:
         append(server.monitors.flush())
-    propagation.flush()
+    propagation.flush(raw, len(commands))
     client.write_offset = server.history.offset
     client.last_command = cmd
     return b"".join(out) if len(out) != 1 else out[0]

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from replicad.replication.history import History
-from replicad.resp import encode_command
+from replicad.resp import encode_command, total_length
 
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
@@ -39,13 +39,15 @@ class Propagation:
     While inactive (no backlog, no replica) nothing is encoded: the offset of a Redis master stands still then.
     """
 
-    __slots__ = ("_deliver", "_pending", "_replaced", "_unit", "active", "busy", "depth", "history")
+    __slots__ = ("_batch", "_deliver", "_pending", "_replaced", "_unit", "active", "busy", "depth", "history")
 
     def __init__(self, history: History, deliver: Callable[[bytes], None]) -> None:
         self.history = history  #: knows which database the stream stands in
         self._deliver = deliver
         self._unit: list[tuple[int, Argv]] = []
         self._pending: list[bytes] = []
+        #: Commands that go out as they came, behind what is pending and not encoded yet.
+        self._batch: list[list[bytes]] = []
         self._replaced: list[Argv] | None = None
         self.active = False
         #: A verb was used: ``done`` must be called although ``dirty`` may not have moved.
@@ -99,7 +101,7 @@ class Propagation:
                 if not self.depth and not self._unit:  # the usual case: one command, nothing else
                     if db != self.history.selected_db:
                         self._select(db)
-                    self._pending.append(encode_command(argv))
+                    self._batch.append(argv)  # type: ignore[arg-type]
                     return
                 self._unit.append((db, argv))
             else:
@@ -108,13 +110,19 @@ class Propagation:
         if not self.depth and self._unit:
             self._close()
 
+    def _encode_batch(self) -> None:
+        self._pending += map(encode_command, self._batch)
+        self._batch.clear()
+
     def _select(self, db: int) -> None:
+        self._encode_batch()
         self._pending.append(_SELECT[db] if db < len(_SELECT) else encode_command([b"SELECT", b"%d" % db]))
         self.history.selected_db = db
 
     def _close(self) -> None:
         """Encode the unit.  SELECT goes before MULTI when the first command needs it, as Redis 7.0 does."""
         unit, self._unit = self._unit, []
+        self._encode_batch()
         pending = self._pending
         if unit[0][0] != self.history.selected_db:
             self._select(unit[0][0])
@@ -127,8 +135,20 @@ class Propagation:
         if len(unit) > 1:
             pending.append(_EXEC)
 
-    def flush(self) -> None:
-        """Hand over what is encoded; at the end of a batch, and before anything reads the offset."""
+    def flush(self, raw: bytes | None = None, count: int = 0) -> None:
+        """Hand over what there is; at the end of a batch, and before anything reads the offset.
+
+        ``raw`` is the request of ``count`` commands that has just been executed, when it may be in the stream's own form.
+        If all of them go out as they came, and it is as long as they are in that form, its bytes are passed on: encoding
+        them again takes as long as executing them.
+        """
+        batch = self._batch
+        if batch:
+            if raw is not None and len(batch) == count and not self._pending and total_length(batch) == len(raw):
+                batch.clear()
+                self._deliver(raw)
+                return
+            self._encode_batch()
         if self._pending:
             data = b"".join(self._pending)
             self._pending.clear()
@@ -137,4 +157,5 @@ class Propagation:
     def write(self, data: bytes) -> None:
         """Put stream bytes that are no change of the dataset (PING, REPLCONF GETACK) in order behind the rest."""
         if self.active:
+            self._encode_batch()
             self._pending.append(data)

@@ -223,7 +223,7 @@ class RequestReader:
     authenticated hold (10 arguments of 16 KB).  ``pending`` is the number of bytes of the command that is not complete.
     """
 
-    __slots__ = ("_reader", "_scan", "_tail", "max_bulk", "pending", "restricted")
+    __slots__ = ("_reader", "_scan", "_tail", "exact", "max_bulk", "pending", "restricted")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False) -> None:
         self._reader = hiredis.Reader()
@@ -232,12 +232,15 @@ class RequestReader:
         self.max_bulk = max_bulk
         self.restricted = restricted
         self.pending = 0
+        #: What was fed last was nothing but whole commands, and probably in canonical form.
+        self.exact = False
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands that ``data`` completes, in order.
 
         Raises ProtocolError with Redis's text; its ``commands`` came before the break.
         """
+        self.exact = False
         if self._scan is None and not self._tail and data[0] == 42 and not self.restricted:  # "*"
             reader = self._reader
             reader.feed(data)
@@ -262,7 +265,10 @@ class RequestReader:
                 return self._again(data)
             if argv == _MARK_VALUE:
                 # random data holds such a pair every 20 KB; only real bulk strings have this length
-                return self._again(data) if odd and total_length(commands) != len(data) else commands
+                if odd and total_length(commands) != len(data):
+                    return self._again(data)
+                self.exact = not odd
+                return commands
             # the last command is incomplete and has swallowed the mark
             consumed = total_length(commands)
             if consumed > len(data):  # it looks complete: its last payload ends with the mark

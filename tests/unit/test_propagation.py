@@ -38,6 +38,38 @@ class PropagationTests(SynchronousTestCase):
         self.propagation.flush()
         self.assertEqual(len(self.delivered), 1)
 
+    def passed_on(self, request: bytes, *changed: bool) -> bytes:
+        """The stream bytes of the commands of ``request``; ``changed`` tells of each whether it changed anything."""
+        self.history.selected_db = 0
+        reader = RequestReader()
+        commands = reader.feed(request)
+        for argv, change in zip(commands, changed, strict=True):
+            self.propagation.done(0, argv, change)
+        self.propagation.flush(request if reader.exact else None, len(commands))
+        return b"".join(self.delivered)
+
+    def test_a_request_is_passed_on_as_it_came(self) -> None:
+        """The very bytes, when all of its commands go out."""
+        request = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$4\r\niNcR\r\n$1\r\na\r\n"
+        self.assertIs(self.delivered[0] if self.passed_on(request, True, True) else None, request)
+
+    def test_only_what_changed_something(self) -> None:
+        """A reading command in the request stays behind."""
+        request = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
+        self.assertEqual(self.passed_on(request, False, True), b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+
+    def test_other_spellings_are_made_canonical(self) -> None:
+        """Replicas get the usual form, whatever way the client wrote it."""
+        canonical = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n+1\r\n"
+        for request in (
+            b"*03\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n+1\r\n",
+            b"*3\r\n$0003\r\nSET\r\n$1\r\na\r\n$2\r\n+1\r\n",
+            b"SET a +1\r\n",
+            canonical,
+        ):
+            self.delivered.clear()
+            self.assertEqual(self.passed_on(request, True), canonical, request)
+
     def test_what_changed_nothing_is_not_propagated(self) -> None:
         self.propagation.done(0, [b"DEL", b"missing"], False)
         self.assertEqual(self.stream(), [])
