@@ -321,10 +321,9 @@ class Saver:
             self.waiting.remove(replica)
         if replica in self.participants:
             self.participants.remove(replica)
-            if not self.participants and self._image == "socket" and self._child is not None:
+            if not self.participants and self._image == "socket" and self._image_is_written:
                 self.server.log.warning("Diskless rdb transfer, last replica dropped, killing fork child.")
-                self._child.kill()
-                self._child_gone()
+                self._kill_image_child()
                 self._image_over()
             else:
                 self.pull()
@@ -433,7 +432,7 @@ class Saver:
         self.server.log.notice(
             f"Diskless rdb transfer, done reading from pipe, {len(self.participants)} replicas still up."
         )
-        if self._child is None:
+        if not self._image_is_written:
             self._image_done(self._pipe_failure or None)
 
     def _image_done(self, failure: str | None) -> None:
@@ -462,13 +461,25 @@ class Saver:
         """The history that the image under way belongs to is over, and so is the image."""
         if self._image is None:
             return
-        if self._child is not None:
-            self._child.kill()
-            self._child_gone()
+        if self._image_is_written:
+            self._kill_image_child()
         participants = self.participants
         self._image_over()
         for replica in participants:
             replica.image_failed("SYNC failed: the replication history has changed")
+
+    @property
+    def _image_is_written(self) -> bool:
+        """The image under way has a child that has not ended.
+
+        Behind a socket image that is still read from the pipe a plain save may have begun: that child is another one.
+        """
+        return self._child is not None and self._pipe_failure is None
+
+    def _kill_image_child(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+        self._child_gone()
 
     def _image_over(self) -> None:
         if self._pipe is not None:
