@@ -62,7 +62,6 @@ class PropagationTests(SynchronousTestCase):
         """Replicas get the usual form, whatever way the client wrote it."""
         canonical = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n+1\r\n"
         for request in (
-            b"*3\r\n$0003\r\nSET\r\n$1\r\na\r\n$2\r\n+1\r\n",
             b"SET a +1\r\n",
             canonical,
         ):
