@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.proxy import Proxy
 from tests.support.servers import HasCleanup, Node, find_redis_server, wait_until
 
 #: The name of the watched master, as clients ask for it.
@@ -29,7 +30,7 @@ class Sentinel(Node):
 class Sentinels:
     """Three of them, quorum 2. ``options`` are ``sentinel <option> mymaster <value>`` lines."""
 
-    def __init__(self, case: HasCleanup, master: Node, **options: object) -> None:
+    def __init__(self, case: HasCleanup, master: Node | Proxy, **options: object) -> None:
         values = {"down-after-milliseconds": 1000, "failover-timeout": 20000, "parallel-syncs": 1, **options}
         lines = [f"sentinel monitor {NAME} 127.0.0.1 {master.port} 2"]
         lines += [f"sentinel {option.replace('_', '-')} {NAME} {value}" for option, value in values.items()]
