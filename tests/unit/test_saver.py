@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -23,6 +24,7 @@ class Participant:
 
     def __init__(self, capa_eof: bool) -> None:
         self.capa_eof = capa_eof
+        self.ready = True
         self.heard: list[str] = []
         self.size = -1
 
@@ -38,7 +40,7 @@ class Participant:
         self.size += len(data)
 
     def image_ready(self) -> bool:
-        return True
+        return self.ready
 
     def image_ended(self) -> None:
         self.heard.append("ended")
@@ -130,5 +132,38 @@ class Refusals(TestCase):
             self.assertEqual(other.heard, [f"begins 0 {target}", "ended" if target == "socket" else "file"])
             self.assertTrue(other.size > 20)
             self.assertEqual(len(replica.heard), 2)
+        await self.wait(0.1)
+        self.assertEqual(descriptors(), before)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the reactor run until something has happened."""
+        for _ in range(200):
+            if condition():
+                return
+            await self.wait(0.02)
+        self.fail("it did not happen")
+
+    async def test_a_save_begins_while_an_image_is_read_slowly(self) -> None:
+        """The image's child has ended, its bytes are in the pipe: a save may run, and neither ends the other."""
+        self.server.databases[0].put(b"big", os.urandom(100_000))  # more than one read, less than a pipe
+        await self.wait(0)
+        before = descriptors()
+        for leaves in (False, True):
+            slow = Participant(True)
+            slow.ready = False
+            self.saver.request_image(slow)
+            await self.until(lambda: not self.saver.saving)
+            self.assertEqual(self.saver.image_running, "socket")
+            self.assertTrue(self.saver.bgsave())
+            if leaves:
+                self.saver.forget(slow)
+            else:
+                slow.ready = True
+                self.saver.pull()
+            await self.until(lambda: self.saver.image_running is None)
+            await self.until(lambda: not self.saver.saving)
+            self.assertFalse(self.saver.failed)
+            self.assertEqual(self.saver.saves, 1 + leaves)
+            self.assertEqual(slow.heard[1:], [] if leaves else ["ended"])
         await self.wait(0.1)
         self.assertEqual(descriptors(), before)
