@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.compare`` (or ``python benchmarks/compare.py``) prints Markdown that can stand in
 ``docs/performance.md``. Both servers run on loopback, are measured in turn and start afresh for each section but the
-first; figures are medians. ``--quick`` is a smaller run, ``--only commands,memory,save,sync,stream`` picks sections,
-``--json FILE`` writes all figures too, ``--keys N`` sets the size of the dataset.
+first; figures are medians. ``--quick`` is a smaller run, ``--only commands,memory,save,sync,stream,lag,failover`` picks
+sections, ``--json FILE`` writes all figures too, ``--keys N`` sets the size of the dataset.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.lag import Lag, measure_lag
 from benchmarks.measure import Probe, cpu_seconds, fill, pump, resident_bytes, set_commands
-from tests.support.connection import Closed, NoReply, RespError
+from tests.support.connection import Closed, Connection, NoReply, RespError
+from tests.support.sentinels import NAME, Sentinels
 from tests.support.servers import (
     KINDS,
     Node,
@@ -40,7 +43,10 @@ from tests.support.servers import (
     wait_until,
 )
 
-SECTIONS = ("commands", "memory", "save", "sync", "stream")
+SECTIONS = ("commands", "memory", "save", "sync", "stream", "lag", "failover")
+
+#: Writes a second of the section "lag".
+LAG_RATE = 20_000
 
 #: The commands of redis-benchmark's default run, by the words of its -t option.
 TESTS = [
@@ -137,6 +143,7 @@ class Plan:
     requests: int
     rounds: int
     stream: int
+    lag_seconds: float
 
 
 # commands
@@ -344,6 +351,76 @@ def benchmark_stream(plan: Plan) -> list[Table]:
     return [table]
 
 
+def benchmark_lag(plan: Plan) -> list[Table]:
+    """How far a replica is behind at a fixed rate of writes."""
+    measured: dict[str, list[Lag]] = {}
+    for kind in ("real", "ours"):
+        say(f"lag: {kind} -> {kind}")
+        with running(kind, kind) as (master, replica):
+            replica.call("REPLICAOF", "127.0.0.1", master.port)
+            wait_until(lambda: synced(replica), 30, "the first sync")
+            measure_lag(master.port, replica.port, LAG_RATE, 1)
+            measured[kind] = [measure_lag(master.port, replica.port, LAG_RATE, plan.lag_seconds) for _ in range(plan.rounds)]
+    note = "The age of the oldest write that the replica does not show yet, looked at a thousand times a second."
+    table = Table(f"Lag of a replica under {LAG_RATE:,} writes/s", f"{note} Less is better.")
+    figures = (("median", "median_ms", ""), ("99th percentile", "p99_ms", "<= 20 ms"), ("most", "most_ms", ""))
+    for name, field_name, goal in figures:
+        real, ours = (statistics.median(getattr(lag, field_name) for lag in measured[kind]) for kind in ("real", "ours"))
+        table.rows.append(Row(name, real, ours, "ms", goal))
+    return [table]
+
+
+class _Cleanups(ExitStack):
+    """What nodes need of a test case."""
+
+    def addCleanup(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call it at the end."""
+        self.callback(function, *args, **kwargs)
+
+
+def benchmark_failover(plan: Plan) -> list[Table]:
+    """kill -9 of a master under three real Sentinels until its successor takes a write."""
+    seconds = {kind: [failover_seconds(kind) for _ in range(plan.rounds)] for kind in ("real", "ours")}
+    real, ours = (statistics.median(seconds[kind]) for kind in ("real", "ours"))
+    note = "kill -9 of the master until a replica that was promoted takes a write."
+    table = Table("Failover by Sentinel", f"{note} Less is better.")
+    table.rows = [
+        Row("median, down-after-milliseconds 1000", real, ours, "s"),
+        Row("longest", max(seconds["real"]), max(seconds["ours"]), "s"),
+    ]
+    return [table]
+
+
+def failover_seconds(kind: str) -> float:
+    """One failover of a fresh trio."""
+    say(f"failover: {kind}")
+    with _Cleanups() as case:
+        master = KINDS[kind](case, {"repl-ping-replica-period": 1}, name=f"{kind}-0").start()
+        replicas = [KINDS[kind](case, {"replicaof": master.address}, name=f"{kind}-{n}") for n in (1, 2)]
+        for node in replicas:
+            node.start()
+        wait_until(lambda: all(map(synced, replicas)), 30, "the first syncs")
+        sentinels = Sentinels(case, master)
+        sentinels.wait_complete()
+        time.sleep(1)
+        master.kill()
+        killed = time.perf_counter()
+        wait_until(lambda: takes_writes(sentinels, master.port), 60, "a new master", every=0.01)
+        return time.perf_counter() - killed
+
+
+def takes_writes(sentinels: Sentinels, old_port: int) -> bool:
+    """Ask a Sentinel for the master, as clients do, and write to it."""
+    port = int(sentinels.nodes[0].call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
+    if port == old_port:
+        return False
+    try:
+        with Connection(port, timeout=1) as client:
+            return bool(client.must("SET", "after", "1"))
+    except (RespError, Closed, NoReply, OSError):
+        return False
+
+
 # the program
 
 
@@ -368,7 +445,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keys", type=int, help="size of the dataset")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken")
     options = parser.parse_args(arguments)
-    plan = Plan(100_000, 30_000, 1, 100_000) if options.quick else Plan(1_000_000, 100_000, 3, 500_000)
+    plan = Plan(100_000, 30_000, 1, 100_000, 3) if options.quick else Plan(1_000_000, 100_000, 3, 500_000, 10)
     plan.keys = options.keys or plan.keys
     plan.rounds = options.rounds or plan.rounds
     chosen = [name.strip() for name in options.only.split(",")]
@@ -383,6 +460,8 @@ def main(arguments: list[str]) -> int:
         "save": benchmark_save,
         "sync": benchmark_sync,
         "stream": benchmark_stream,
+        "lag": benchmark_lag,
+        "failover": benchmark_failover,
     }
     failed = False
     for name in SECTIONS:
