@@ -1,17 +1,12 @@
 """The keyspace: databases, the only place where a key appears, changes, dies or expires.
 
-Owns: ``Database`` (shards, deadlines, watches, the two hooks) and ``Trash`` (memory given back in slices).  Does not
-own: what a command does with a value, what is propagated, when time passes.  Called by the commands, by the loaders of
-snapshots, and by the server's clock.
+Owns: ``Database`` (shards, deadlines, watches, the two hooks).  Does not own: when keys expire (``deadlines``), how large
+values are freed (``trash``), what a command does with a value, what is propagated, when time passes.  Called by the
+commands, by the loaders of snapshots, and by the server's clock.
 
 A database is 4,096 dicts ("shards"); a key lives in ``shards[hash(key) & SHARD_MASK]``.  With a million keys this costs
 nothing that can be measured (cache misses dominate) and buys: SCAN with Redis's guarantee and a stateless cursor, no
 stall when one huge dict grows (147 ms at 5.6 million keys), walks in slices, and RANDOMKEY.
-
-Expiry is exact, not sampled: 256 lanes, each a dict key -> deadline and a heap of (deadline, key).  A key whose deadline
-moves leaves a stale heap entry behind; a lane is rebuilt when more than half of its heap is stale, which is a small
-piece of work because a lane holds a 256th of the keys.  Rejected: one heap (its rebuild stalls), and sets of keys per
-time slice (216 bytes for each distinct second).
 
 The two hooks every change goes through:
 
@@ -32,181 +27,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterator
-from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
+from replicad.deadlines import Deadlines
 from replicad.errors import WRONG_TYPE
 from replicad.expiring_hash import ExpiringHash
 from replicad.notifications import GENERIC, KEY_MISS, NEW, Notify
+from replicad.trash import LARGE, Trash, weight
 
 SHARD_BITS = 12
 SHARDS = 1 << SHARD_BITS
 SHARD_MASK = SHARDS - 1
-LANES = 256
-LANE_MASK = LANES - 1
-
 #: Steps below this lead no number of 17 digits out of 64 bits.
 _SMALL = 1 << 62
 
-#: A collection above this many elements is not freed at once but handed to the trash.
-LARGE = 10_000
-
 V = TypeVar("V")
 Entry = tuple[int, bytes, Any, "int | None"]
-
-
-class Trash:
-    """Large dead collections, freed a slice at a time so that no deletion stops the reactor."""
-
-    def __init__(self) -> None:
-        self._dead: list[Any] = []
-
-    def __len__(self) -> int:
-        return len(self._dead)
-
-    def throw(self, value: Any) -> None:
-        """Take ``value``; the caller must hold no other reference that lives on."""
-        self._dead.append(value)
-
-    def reclaim(self, elements: int = 5000) -> bool:
-        """Free about ``elements`` elements; True while there is more."""
-        while self._dead and elements > 0:
-            value = self._dead[-1]
-            kind = type(value)
-            if kind is ExpiringHash and value.deadlines:
-                self._dead += value.deadlines.parts()
-                continue
-            if kind is dict or kind is ExpiringHash:
-                step = min(elements, len(value))
-                for _ in range(step):
-                    inner = value.popitem()[1]
-                    if type(inner) is not bytes and _weight(inner) > LARGE:
-                        self._dead.insert(0, inner)
-            elif kind is set:
-                step = min(elements, len(value))
-                for _ in range(step):
-                    value.pop()
-            elif kind is list:
-                step = min(elements, len(value))
-                for _ in range(step):
-                    inner = value.pop()
-                    if _weight(inner) > LARGE or (type(inner) is dict and inner):
-                        self._dead.insert(0, inner)
-                step = max(step, 1)
-            elif hasattr(value, "popleft"):
-                step = min(elements, len(value))
-                for _ in range(step):
-                    value.popleft()
-            elif hasattr(value, "parts"):  # a sorted set; taking members out of it in order costs ten times as much
-                self._dead[-1:] = value.parts()
-                continue
-            elif hasattr(value, "pop"):  # the order of a sorted set
-                step = min(elements, len(value))
-                for _ in range(step):
-                    value.pop()
-            else:
-                step = 1
-                self._dead.pop()
-                elements -= step
-                continue
-            if not value and self._dead and self._dead[-1] is value:
-                self._dead.pop()
-            elif not value:
-                self._dead.remove(value)
-            elements -= max(step, 1)
-        return bool(self._dead)
-
-
-def _weight(value: Any) -> int:
-    return 0 if type(value) is bytes else len(value) if hasattr(value, "__len__") else 0
-
-
-class Deadlines:
-    """When keys expire: one of the 256 lanes is chosen by the key's hash."""
-
-    __slots__ = ("_dicts", "_heaps", "count")
-
-    def __init__(self) -> None:
-        self._dicts: list[dict[bytes, int]] = [{} for _ in range(LANES)]
-        self._heaps: list[list[tuple[int, bytes]]] = [[] for _ in range(LANES)]
-        self.count = 0
-
-    def get(self, key: bytes) -> int | None:
-        """The deadline of ``key`` in Unix milliseconds."""
-        return self._dicts[hash(key) & LANE_MASK].get(key)
-
-    def set(self, key: bytes, at_ms: int) -> None:
-        """Give ``key`` the deadline ``at_ms``."""
-        lane = hash(key) & LANE_MASK
-        deadlines = self._dicts[lane]
-        if key not in deadlines:
-            self.count += 1
-        elif deadlines[key] == at_ms:
-            return
-        deadlines[key] = at_ms
-        heap = self._heaps[lane]
-        heappush(heap, (at_ms, key))
-        if len(heap) > 2 * len(deadlines) + 16:
-            heap[:] = [(deadline, k) for k, deadline in deadlines.items()]
-            heapify(heap)
-
-    def discard(self, key: bytes) -> bool:
-        """Forget the deadline of ``key``; True when there was one."""
-        if self._dicts[hash(key) & LANE_MASK].pop(key, None) is None:
-            return False
-        self.count -= 1
-        return True
-
-    def due(self, now_ms: int, limit: int) -> list[bytes]:
-        """Up to ``limit`` keys whose deadline lies before ``now_ms``, and forget nothing but stale heap entries.
-
-        The caller deletes the keys.
-        """
-        out: list[bytes] = []
-        for heap, deadlines in zip(self._heaps, self._dicts, strict=True):
-            while heap and heap[0][0] < now_ms and len(out) < limit:
-                at_ms, key = heappop(heap)
-                if deadlines.get(key) == at_ms:
-                    out.append(key)
-        return out
-
-    def soonest(self) -> Iterator[tuple[int, bytes]]:
-        """(deadline, key) in order, the next to expire first; the caller removes each key before it asks for another."""
-        heads: list[tuple[int, bytes, int]] = []
-
-        def head_of(lane: int) -> None:
-            heap, deadlines = self._heaps[lane], self._dicts[lane]
-            while heap and deadlines.get(heap[0][1]) != heap[0][0]:
-                heappop(heap)
-            if heap:
-                heappush(heads, (*heap[0], lane))
-
-        for lane in range(LANES):
-            head_of(lane)
-        while heads:
-            at_ms, key, lane = heappop(heads)
-            yield at_ms, key
-            head_of(lane)
-
-    def sample(self, count: int) -> list[bytes]:
-        """Up to ``count`` keys that have a deadline, chosen at random; [] only when there is none."""
-        found: dict[bytes, None] = {}
-        if self.count:
-            for _ in range(count):
-                lane = random.randrange(LANES)
-                while not self._dicts[lane]:
-                    lane = (lane + 1) & LANE_MASK
-                heap, deadlines = self._heaps[lane], self._dicts[lane]
-                at_ms, key = random.choice(heap)
-                while deadlines.get(key) != at_ms:  # a stale entry; at most half of them are, and some more
-                    at_ms, key = random.choice(heap)
-                found[key] = None
-        return list(found)
-
-    def items(self) -> Iterator[tuple[bytes, int]]:
-        """Every (key, deadline)."""
-        for deadlines in self._dicts:
-            yield from deadlines.items()
 
 
 class Stats:
@@ -387,7 +223,7 @@ class Database:
         """``value``, a collection, is no longer under ``key``."""
         if type(value) is ExpiringHash and self.field_deadlines is not None:
             self.field_deadlines.discard(key)
-        if _weight(value) > LARGE:
+        if weight(value) > LARGE:
             self.trash.throw(value)
 
     def put(self, key: bytes, value: Any) -> bool:

@@ -27,7 +27,8 @@ from collections.abc import Callable
 from random import random
 from typing import Any, TypeVar
 
-from replicad.keyspace import LANE_MASK, LANES, SHARD_MASK, SHARDS, Database
+from replicad.deadlines import LANE_MASK, LANES
+from replicad.keyspace import SHARD_MASK, SHARDS, Database
 from replicad.memory import container_size, newest_size, value_size
 
 V = TypeVar("V")

@@ -39,7 +39,7 @@ from replicad.directive_kinds import ConfigError
 from replicad.dispatch import call
 from replicad.errors import PROTECTED_MODE, err
 from replicad.eviction import Eviction
-from replicad.keyspace import Clock, Database, Stats, Trash
+from replicad.keyspace import Clock, Database, Stats
 from replicad.lifecycle import RESERVED_DESCRIPTORS, Lifecycle
 from replicad.listening import Listeners, set_keepalive
 from replicad.log import Log
@@ -57,6 +57,7 @@ from replicad.scripting.scripts import Scripting
 from replicad.session import NOWHERE, Client
 from replicad.timekeeping import Timekeeper
 from replicad.tracking import Tracking
+from replicad.trash import Trash
 
 if TYPE_CHECKING:
     from replicad.config import Settings
@@ -372,8 +373,9 @@ class Server(Service):
         return sum(cmd.calls for cmd in every_command())
 
     def count_error(self, text: bytes) -> None:
-        """INFO errorstats: count by the first word."""
-        code = text.split(b" ", 1)[0][:64]
+        """INFO errorstats: count by the first word; a text of one word has no code and counts as ERR."""
+        code, space, _ = text.partition(b" ")
+        code = code[:64] if space else b"ERR"
         if code in self.errors or len(self.errors) < 128:
             self.errors[code] = self.errors.get(code, 0) + 1
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
-from replicad.keyspace import LANES, SHARDS, Database
+from replicad.deadlines import LANES
+from replicad.keyspace import SHARDS, Database
 from replicad.memory import DEADLINE
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from replicad.command import Argv
 from replicad.commands.arguments import integer
 from replicad.commands.debug_words import Row
 from replicad.commands.objects import encoding
+from replicad.deadlines import LANES
 from replicad.errors import NO_SUCH_KEY, err
 from replicad.glob import match
-from replicad.keyspace import LANES
 from replicad.resp import Simple, Verbatim
 from replicad.session import Client
 from replicad.values import SortedSet

@@ -18,8 +18,8 @@ from replicad.commands.arguments import INT64_MAX, integer
 from replicad.commands.sampling import indexes, joined, left
 from replicad.errors import NOT_INTEGER, ReplyError, c_string, clean, err, wrong_arity
 from replicad.expiring_hash import ExpiringHash
-from replicad.keyspace import LARGE
 from replicad.notifications import HASH, report
+from replicad.trash import LARGE
 
 if TYPE_CHECKING:
     from replicad.keyspace import Database

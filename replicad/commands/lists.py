@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from replicad.command import command
 from replicad.commands.arguments import INT64_MIN, integer, numbered_keys, pop_arguments
 from replicad.errors import INDEX_OUT_OF_RANGE, MUST_BE_POSITIVE, NO_SUCH_KEY, SYNTAX, ReplyError, err, wrong_arity
-from replicad.keyspace import LARGE
 from replicad.notifications import LIST, report
 from replicad.resp import NULL_ARRAY, OK
+from replicad.trash import LARGE
 
 if TYPE_CHECKING:
     from replicad.keyspace import Database

@@ -28,7 +28,7 @@ from typing import Any
 
 from replicad.commands.arguments import INT64_MAX, INT64_MIN, integer
 from replicad.errors import OUT_OF_RANGE, SYNTAX, err
-from replicad.keyspace import LARGE, Trash
+from replicad.trash import LARGE, Trash
 
 #: Up to this many members a collection is walked, above it gets an index.
 SMALL = 512

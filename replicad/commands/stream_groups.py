@@ -26,10 +26,10 @@ from replicad.commands.stream_ids import (
 )
 from replicad.commands.stream_reading import claim, set_id
 from replicad.errors import SYNTAX, ReplyError, c_string, err, unknown_subcommand
-from replicad.keyspace import LARGE
 from replicad.notifications import STREAM, report
 from replicad.resp import NULL_ARRAY, OK, Simple
-from replicad.values import MIN_STREAM_ID, Consumer, Group, Stream, StreamId
+from replicad.trash import LARGE
+from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Consumer, Group, Stream, StreamId
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -39,6 +39,7 @@ _NO_KEY = err(
     "The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to "
     "create an empty stream automatically."
 )
+_ENDS = {b"-": MIN_STREAM_ID, b"+": MAX_STREAM_ID}
 _BUSY_GROUP = ReplyError(b"BUSYGROUP Consumer Group name already exists")
 
 
@@ -123,7 +124,10 @@ def xgroup_setid(client: Client, argv: list[bytes]) -> bytes:
     """
     _, read = _options(argv, False)
     stream, group = _existing(client, argv)
-    group.last_delivered = stream.last_id if argv[4] == b"$" else parse_id(argv[4])
+    if argv[4] == b"$":
+        group.last_delivered = stream.last_id
+    else:  # unlike CREATE, it takes the words for both ends of a stream too
+        group.last_delivered = _ENDS.get(argv[4]) or parse_id(argv[4])
     group.entries_read = read
     client.server.dirty += 1
     report(client, STREAM, b"xgroup-setid", argv[2])
@@ -411,6 +415,7 @@ def xautoclaim(client: Client, argv: list[bytes]) -> Any:
     XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]
     """
     key, name = argv[1], argv[2]
+    found = group_of(client.db, key, name)  # a wrong type is told before wrong options, a missing group behind them
     least_ms = integer(argv[4], err("Invalid min-idle-time argument for XAUTOCLAIM"))
     start = parse_start(argv[5])
     count, only_ids = 100, False
@@ -427,7 +432,6 @@ def xautoclaim(client: Client, argv: list[bytes]) -> Any:
         else:
             raise SYNTAX
         at += 1
-    found = group_of(client.db, key, name)
     if found is None:
         raise no_group(key, name)
     stream, group = found

@@ -22,9 +22,9 @@ from replicad.commands.stream_ids import (
     parse_start,
 )
 from replicad.errors import NO_SUCH_KEY, SYNTAX, err, wrong_arity
-from replicad.keyspace import LARGE
 from replicad.notifications import STREAM, report
 from replicad.resp import NULL_ARRAY, OK
+from replicad.trash import LARGE
 from replicad.values import MAX_STREAM_ID, MIN_STREAM_ID, Stream, StreamId
 
 if TYPE_CHECKING:

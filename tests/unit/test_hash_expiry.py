@@ -13,11 +13,11 @@ from replicad.config import load
 from replicad.digest import value_digest
 from replicad.dispatch import run
 from replicad.expiring_hash import ExpiringHash
-from replicad.keyspace import LARGE, Trash
 from replicad.replication.upstream import Upstream
 from replicad.resp import RequestReader
 from replicad.server import Server
 from replicad.session import Client
+from replicad.trash import LARGE, Trash
 from tests.unit.law_samples import words
 
 FAR = 4_102_444_800_000

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from replicad.deadlines import Deadlines
 from replicad.errors import ReplyError
-from replicad.keyspace import LARGE, SHARDS, Clock, Database, Deadlines, Stats, Trash
+from replicad.keyspace import SHARDS, Clock, Database, Stats
+from replicad.trash import LARGE, Trash
 from replicad.values import SortedSet
 
 

@@ -23,7 +23,7 @@ LAYERS = [
      "hll", "notifications", "persistence", "persistence.interfaces", "replication", "scripting",
      "scripting.lua_libraries", "scripting.bytecode", "scripting.engine"],
     ["expiring_hash", "memory", "ledger", "digest", "persistence.lzf", "persistence.rdb", "persistence.rdb_*", "config",
-     "keyspace", "cut", "replication.spill", "replication.history"],
+     "keyspace", "cut", "trash", "deadlines", "replication.spill", "replication.history"],
     ["replication.stream", "persistence.loader"],
     ["keyspecs", "command", "acl", "accounts", "session", "propagation", "pubsub", "blocking", "observe",
      "tracking", "client_memory", "usage", "eviction", "info", "scripting.*"],

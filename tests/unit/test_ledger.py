@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from replicad.keyspace import SHARDS, Clock, Database, Stats, Trash
+from replicad.keyspace import SHARDS, Clock, Database, Stats
 from replicad.ledger import NEW_COUNTER, AccountedDatabase, FrequencyDatabase, Ledger, LfuTuning, RecencyDatabase
 from replicad.memory import text_size, value_size
+from replicad.trash import Trash
 from replicad.values import SortedSet
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from twisted.internet.task import Clock as Reactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from replicad.keyspace import Clock, Database, Entry, Stats, Trash
+from replicad.keyspace import Clock, Database, Entry, Stats
 from replicad.persistence.interfaces import DamagedSnapshot
 from replicad.persistence.loader import Loader
+from replicad.trash import Trash
 
 
 class LoaderTest(SynchronousTestCase):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.commands import sampling
 from replicad.commands.sampling import SMALL, indexes, joined, left, pick, pick_again, pick_many, sweep, take
-from replicad.keyspace import Trash
+from replicad.trash import Trash
 
 LARGE = 4 * SMALL
 

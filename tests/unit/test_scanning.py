@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.commands.scanning import LISTS, WHOLE, scan_collection, scan_cursor, scan_options
 from replicad.errors import ReplyError
-from replicad.keyspace import Trash
+from replicad.trash import Trash
 
 
 def client() -> Any:

@@ -7,9 +7,9 @@ from random import Random
 import anycrc
 from twisted.trial.unittest import SynchronousTestCase
 
-from replicad.keyspace import Trash
 from replicad.persistence.interfaces import DamagedSnapshot
 from replicad.persistence.rdb import dump_payload, load_payload
+from replicad.trash import Trash
 from replicad.values import Consumer, Group, Stream, copy_value
 
 

@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from replicad.config import load
-from replicad.keyspace import Trash
 from replicad.server import Server
+from replicad.trash import Trash
 
 
 class Endless(Trash):
