@@ -23,6 +23,8 @@ bytes behind the mark for a part of the image.
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -55,10 +57,28 @@ _ENOUGH = 1024 * 1024
 #: Bytes of an unfinished request of a replica; what it may say takes some dozen.
 _LONGEST_REQUEST = 16 * 1024
 
+#: Where tcpi_bytes_acked stands in Linux's struct tcp_info.
+_BYTES_ACKED = slice(120, 128)
+
 #: Seconds that a replica of ours which is ahead of us waits for an answer before it must copy everything.
 _PATIENCE = 5.0
 
 _NO_KEYSPACE = err("Replica can't interact with the keyspace")
+
+
+def _acknowledged_bytes(transport: Any) -> int:
+    """How many bytes the system at the other end has confirmed since the connection was made; -1 when that is not known.
+
+    What the transport hands on says little: it takes pieces of 256 KiB and the kernel megabytes, which a slow line may
+    need minutes for.
+    """
+    try:
+        # TLS lies over the transport that has the socket.
+        handle = getattr(transport, "transport", transport).getHandle()
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.stop)
+    except (AttributeError, OSError):  # no TCP, no Linux
+        return -1
+    return int.from_bytes(info[_BYTES_ACKED], sys.byteorder) if len(info) == _BYTES_ACKED.stop else -1
 
 
 @dataclass(slots=True)
@@ -93,6 +113,7 @@ class Downstream:
         self.port = options.port
         self._ack_at = time.monotonic()
         self._progress_at = self._ack_at
+        self._acknowledged = -1  # by the replica's system, see _last_progress
         self._soft_since = 0.0
         self._hard = 0
         self._lines: deque[bytes] = deque()
@@ -468,11 +489,19 @@ class Downstream:
         if self.state == ONLINE and self.asked is not None and now - self._last_seen() > timeout:
             server.log.warning(f"Disconnecting timedout replica (streaming sync): {self.name}")
             self._abort()
-        elif self.state == SEND_BULK and self._producing and now - self._progress_at > timeout:
+        elif self.state == SEND_BULK and self._producing and now - self._last_progress(now) > timeout:
             server.log.warning(f"Disconnecting timedout replica (full sync): {self.name}")
             self._abort()
         else:
             self._check_limits()
+
+    def _last_progress(self, now: float) -> float:
+        """When the replica last took something of the image."""
+        acknowledged = _acknowledged_bytes(self._transport)
+        if acknowledged != self._acknowledged:
+            self._acknowledged = acknowledged
+            self._progress_at = now
+        return self._progress_at
 
     def _last_seen(self) -> float:
         return max(self._ack_at, self.client.last_interaction)

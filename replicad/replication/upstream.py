@@ -16,6 +16,7 @@ master's own limits decide.
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -65,9 +66,24 @@ if TYPE_CHECKING:
 
 #: Seconds between two attempts to reach the master.
 RETRY_SECONDS = 1.0
+#: So many copies in a row may fail before the attempts become rarer, down to one in so many seconds.
+_COPIES_AT_ONCE = 5
+_LONGEST_PAUSE = 30.0
 #: Stream bytes kept while loading before we stop reading from the master.
 _ENOUGH = 64 * 1024 * 1024
 _SLICE_SECONDS = 0.004
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until the next attempt, after so many failed copies of the dataset in a row.
+
+    Each of them costs the master a child process and the network the whole dataset, so what does not work is not tried
+    once a second for ever. The pauses are spread by a quarter, or replicas that failed together would come together.
+    """
+    if failures < _COPIES_AT_ONCE:
+        return RETRY_SECONDS
+    seconds = min(RETRY_SECONDS * 2.0 ** min(failures - _COPIES_AT_ONCE + 1, 10), _LONGEST_PAUSE)
+    return seconds * random.uniform(0.75, 1.25)
 
 
 class _MasterConnection(Protocol):
@@ -151,6 +167,8 @@ class Upstream:
         self._idle_waiters: list[Deferred[None]] = []
         self._last_io = time.monotonic()
         self._retry_seconds = RETRY_SECONDS
+        self._copying = False  #: a full synchronisation was agreed on and is not in use yet
+        self._failed_copies = 0  #: in a row
         self._connecting = False
         self._paused = False
         self._stopped = False
@@ -379,6 +397,7 @@ class Upstream:
             connection.transport.abortConnection()  # type: ignore[attr-defined]
         if not loading:
             self._drop_image()
+            self._copy_failed()
         if was_up:
             self._retry_seconds = 0.0
             self.down_since = time.time()
@@ -424,6 +443,7 @@ class Upstream:
 
     def _on_full_resync(self, event: FullResync) -> None:
         self._target = event
+        self._copying = True
         self._agreed()
 
     def _on_transfer_started(self, event: TransferStarted) -> None:
@@ -494,7 +514,22 @@ class Upstream:
         if link is not None:
             link.release()
             self._on_failed(Failed(text))
-        self._drop_image()
+        self._copy_failed()
+        # Without a link the next connection has waited only for this image, and the usual pause is over.
+        self._drop_image(self._retry_seconds if link is None else 0.0)
+
+    def _copy_failed(self) -> None:
+        """If a copy was under way it was in vain: after several of these the next attempt waits longer."""
+        if not self._copying:
+            return
+        self._copying = False
+        self._failed_copies += 1
+        self._retry_seconds = pause_after(self._failed_copies)
+        if self._retry_seconds > RETRY_SECONDS:
+            self.server.log.notice(
+                f"Full synchronisation failed {self._failed_copies} times in a row; the next attempt is in "
+                f"{self._retry_seconds:.0f} seconds"
+            )
 
     def _image_loaded(self, error: Exception | None) -> None:
         image, server, log = self._image, self.server, self.server.log
@@ -502,6 +537,7 @@ class Upstream:
         if error is not None:
             self._image_unusable(f"Failed trying to load the MASTER synchronization DB: {error}")
             return
+        self._copying, self._failed_copies = False, 0
         log.notice(f"Done loading RDB, keys loaded: {image.keys}, keys expired: 0.")
         if self.resumable:
             log.notice("Discarding previously cached master state.")
@@ -544,7 +580,8 @@ class Upstream:
             if connection is not None and connection.transport is not None:
                 connection.transport.resumeProducing()  # type: ignore[attr-defined]
 
-    def _drop_image(self) -> None:
+    def _drop_image(self, pause: float = 0.0) -> None:
+        """Forget the image; who waited for its end goes on in ``pause`` seconds."""
         image, self._image = self._image, None
         if image is not None:
             image.abandon()
@@ -553,7 +590,7 @@ class Upstream:
                 self.server.update_gates()
             waiters, self._idle_waiters = self._idle_waiters, []
             for waiter in waiters:
-                waiter.callback(None)
+                self.server.call_later(pause, waiter.callback, None)
 
     # -- the stream
 
