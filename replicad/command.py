@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from replicad.histogram import SLOTS, Histogram
+from replicad.histogram import SLOT_SHIFT, SLOTS, Histogram
 
 if TYPE_CHECKING:
     from replicad.session import Client
@@ -60,13 +60,8 @@ _GROUP_CATEGORY = {"generic": "keyspace", "sorted-set": "sortedset", "transactio
 class Command:
     """One row of the table.  ``calls``, ``nanoseconds``, ``rejected`` and ``failed`` feed INFO commandstats.
 
-    ``histogram`` is None until a time was recorded.  Who measures adds short times to ``slots`` himself::
-
-        slot = elapsed_ns >> SLOT_SHIFT
-        if slot < cmd.reach:
-            cmd.slots[slot] += count
-        else:
-            cmd.record(elapsed_ns, count)
+    Who runs it tells with ``account``.  ``histogram`` is None until a time was recorded; short times go straight to its
+    ``slots``, of which there are ``reach``.
     """
 
     __slots__ = (
@@ -148,6 +143,17 @@ class Command:
         self.histogram: Histogram | None = None
         self.slots = _NOWHERE
         self.reach = 0
+
+    def account(self, count: int, nanoseconds: int) -> None:
+        """It has run ``count`` times in a row, which took so long together; its histogram gets their mean."""
+        self.calls += count
+        self.nanoseconds += nanoseconds
+        mean = nanoseconds // count
+        slot = mean >> SLOT_SHIFT
+        if slot < self.reach:
+            self.slots[slot] += count
+        else:
+            self.record(mean, count)
 
     def record(self, nanoseconds: int, count: int) -> None:
         """Count a time that is not short, or the first one; with latency-tracking off let short ones go nowhere."""

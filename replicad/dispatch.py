@@ -43,7 +43,6 @@ from replicad.errors import (
     wrong_arity,
 )
 from replicad.eviction import FULL
-from replicad.histogram import SLOT_SHIFT
 from replicad.resp import BLOCKED, NO_REPLY, QUEUED, Push, Replies, Wire, encode
 from replicad.session import Client
 
@@ -139,18 +138,8 @@ def run(client: Client, commands: list[Argv], raw: bytes | None = None) -> bytes
         if cmd is not counted:
             if counted is not None:
                 if brief:
-                    ended = perf_counter_ns()
-                    if ended - started > server.slow_ns:
-                        server.slow_command(client, counted, client.argv, ended - started)
-                    started = ended
-                elapsed = started - since
-                counted.calls += count
-                counted.nanoseconds += elapsed
-                slot = elapsed // count >> SLOT_SHIFT
-                if slot < counted.reach:
-                    counted.slots[slot] += count
-                else:
-                    counted.record(elapsed // count, count)
+                    started = end_group(client, counted, started)
+                counted.account(count, started - since)
             counted, count, since = cmd, 0, started
             brief = cmd.brief and server.slow_ns > _BRIEF_NS
         count += 1
@@ -208,24 +197,22 @@ def run(client: Client, commands: list[Argv], raw: bytes | None = None) -> bytes
             break
     if counted is not None:
         if brief:
-            ended = perf_counter_ns()
-            if ended - started > server.slow_ns:
-                server.slow_command(client, counted, client.argv, ended - started)
-            started = ended
-        elapsed = started - since
-        counted.calls += count
-        counted.nanoseconds += elapsed
-        slot = elapsed // count >> SLOT_SHIFT
-        if slot < counted.reach:
-            counted.slots[slot] += count
-        else:
-            counted.record(elapsed // count, count)
+            started = end_group(client, counted, started)
+        counted.account(count, started - since)
     if server.monitors.waiting:
         append(server.monitors.flush())
     propagation.flush(raw, len(commands))
     client.write_offset = server.history.offset
     client.last_command = cmd
     return b"".join(out) if len(out) != 1 else out[0]
+
+
+def end_group(client: Client, cmd: Command, started: int) -> int:
+    """Brief commands, the last of them ``cmd``, have run since ``started``; returns what the time (ns) is now."""
+    ended = perf_counter_ns()
+    if ended - started > client.server.slow_ns:
+        client.server.slow_command(client, cmd, client.argv, ended - started)
+    return ended
 
 
 def hand_over(client: Client, out: list[bytes]) -> int:
@@ -390,9 +377,7 @@ def call(client: Client, cmd: Command, argv: Argv) -> Any:
     if client.tracking is not None and "readonly" in cmd.flags:
         server.tracking.read(client, cmd, argv)
     elapsed = perf_counter_ns() - started
-    cmd.calls += 1
-    cmd.nanoseconds += elapsed
-    cmd.record(elapsed, 1)
+    cmd.account(1, elapsed)
     if elapsed > server.slow_ns:
         server.slow_command(client, cmd, argv, elapsed)
     if server.monitors and cmd.flags.isdisjoint(_NOT_MONITORED):

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from replicad.command import TABLE, Argv, Command, lookup
 from replicad.errors import ReplyError, err, unknown_command, wrong_arity
-from replicad.histogram import SLOT_SHIFT
 from replicad.replication.handshake import show
 from replicad.replication.stream import Unit
 
@@ -107,7 +106,9 @@ class Applier:
                 server.feed_monitors(client, argv)
             if cmd is not counted:
                 if counted is not None:
-                    started = _account(counted, count, started)
+                    ended = perf_counter_ns()
+                    counted.account(count, ended - started)
+                    started = ended
                 counted, count = cmd, 0
             count += 1
             client.argv = argv
@@ -125,7 +126,7 @@ class Applier:
             if propagation.busy:
                 propagation.done(client.db.index, argv, False)
         if counted is not None:
-            _account(counted, count, started)
+            counted.account(count, perf_counter_ns() - started)
 
     def _complain(self, argv: Argv, error: Exception) -> None:
         text = error.text if isinstance(error, ReplyError) else str(error).encode()
@@ -134,18 +135,3 @@ class Applier:
             f"== CRITICAL == This replica is sending an error to its master: '{show(text)}' after processing the command "
             f"'{show(argv[0].lower())}'"
         )
-
-
-def _account(cmd: Command, count: int, started: int) -> int:
-    """Note ``count`` executions of ``cmd`` since ``started`` (perf_counter_ns); returns what it is now."""
-    ended = perf_counter_ns()
-    elapsed = ended - started
-    cmd.calls += count
-    cmd.nanoseconds += elapsed
-    mean = elapsed // count
-    slot = mean >> SLOT_SHIFT
-    if slot < cmd.reach:
-        cmd.slots[slot] += count
-    else:
-        cmd.record(mean, count)
-    return ended
