@@ -353,9 +353,10 @@ class Rogues(SynchronousTestCase):
         """Start a master with some data and an honest replica."""
         directives = {"repl-ping-replica-period": 3600, "repl-diskless-sync": "yes", "save": ""}
         self.master = Replicad(self, directives, name="master").start(wait=False)
-        self.honest = Replicad(self, {"replicaof": self.master.address}, name="honest").start()
+        self.honest = Replicad(self, name="honest").start()
         self.master.wait_ready()
-        self.master.call("DEBUG", "POPULATE", 1000, "k", 1000)
+        self.master.call("DEBUG", "POPULATE", 1000, "k", 1000)  # which no replica is told
+        self.honest.call("REPLICAOF", "127.0.0.1", self.master.port)
         wait_in_sync(self.master, self.honest)
         # Each attempt sees the master as the first one did.
         self.before = (digest(self.master), self.resources())
