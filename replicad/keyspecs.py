@@ -11,6 +11,7 @@ the word WORD, looked for from argument n on, from the end when negative) or ``?
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,14 +146,44 @@ class KeySpec(NamedTuple):
         if begin >= count:
             return []
         if self.keynum:
-            if not argv[begin].isdigit():
-                return None
-            end = begin + int(argv[begin])
-            return list(range(begin + 1, end + 1)) if end < count else None
+            number = int(argv[begin]) if _COUNT.fullmatch(argv[begin]) else 0
+            number = _as_int(number) if number < 1 << 63 else 0
+            return _run(begin, number, count) or None
         end = begin + self.last if self.last >= 0 else count + self.last
         if self.limit > 1:
             end = begin + (count - begin) // self.limit - 1
         return list(range(begin, min(end, count - 1) + 1, self.step))
+
+
+#: A number of keys as it must be, and as the C library reads the beginning of a text.
+_COUNT = re.compile(rb"[1-9][0-9]{0,18}")
+_C_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,4000})")
+
+
+def _as_int(number: int) -> int:
+    """What a 64-bit number is in a C int."""
+    return (number + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def _run(begin: int, number: int, count: int) -> list[int]:
+    """The places of ``number`` keys behind ``begin``; [] when there are not so many among ``count`` arguments."""
+    return list(range(begin + 1, begin + number + 1)) if 0 < number < count - begin else []
+
+
+def _loosely(specs: tuple[KeySpec, ...], argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...]]]:
+    """The keys of a command whose number of keys is no proper number.
+
+    The command will refuse it, but Redis tells keys all the same, those of the beginning of the text, without flags and
+    the target last.
+    """
+    counting = next(spec.start for spec in specs if spec.keynum)
+    assert counting is not None
+    found = _C_NUMBER.match(argv[counting])
+    number = _as_int(max(-(1 << 63), min(int(found[1]), (1 << 63) - 1))) if found else 0
+    places = _run(counting, number, len(argv))
+    if places:
+        places += [spec.start for spec in specs if not spec.keynum and spec.start is not None]
+    return [(place, ()) for place in places]
 
 
 def _find(argv: list[bytes], word: bytes, start: int) -> int | None:
@@ -218,7 +249,7 @@ def uses_of(cmd: Command, argv: list[bytes]) -> list[tuple[int, tuple[bytes, ...
         if spec.start is None or b"incomplete" in spec.flags:
             whole = False
         elif places is None:
-            return []
+            return _loosely(specs, argv)
         for place in places or ():
             flags[place] = _actual(cmd, argv, spec.flags)
     if whole:

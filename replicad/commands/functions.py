@@ -12,7 +12,7 @@ from replicad.command import command
 from replicad.commands.arguments import integer
 from replicad.commands.help import help_of
 from replicad.commands.scripting import keys_and_args, script_keys
-from replicad.errors import BUSY_SCRIPT, ReplyError, clean, err, unknown_subcommand
+from replicad.errors import BUSY_SCRIPT, ReplyError, c_string, clean, err, unknown_subcommand
 from replicad.glob import match
 from replicad.persistence.interfaces import DamagedSnapshot
 from replicad.persistence.rdb import NotAFunction, PayloadFooterError, dump_functions, load_functions
@@ -138,7 +138,7 @@ def _list_options(argv: list[bytes]) -> tuple[bytes | None, bool]:
             if pattern is None:
                 raise _NO_PATTERN
         else:
-            raise err(b"Unknown argument " + clean(word))
+            raise err(b"Unknown argument " + clean(c_string(word)))
     return pattern, with_code
 
 

@@ -222,6 +222,7 @@ def scan(client: Client, argv: list[bytes]) -> list[Any]:
     if pattern is not None:
         found = matching(pattern, found)
     if kind is not None:
+        db.stats.hits += len(found)  # each look at a type counts
         found = [key for key in found if type_name(db.peek(key)).lower() == kind]
     return [b"%d" % cursor, tuple(found)]
 

@@ -62,6 +62,17 @@ def encoding(settings: Settings, value: Any) -> bytes:
     return b"stream" if kind is Stream else b"raw"
 
 
+def _look(client: Client, key: bytes) -> Any:
+    """The value under a key; counted in keyspace_hits and keyspace_misses, but no use of the key and no event."""
+    db = client.db
+    value = db.peek(key)
+    if value is None:
+        db.stats.misses += 1
+    else:
+        db.stats.hits += 1
+    return value
+
+
 @command(b"OBJECT", -2, group="generic", since="2.2.3")
 def object_(client: Client, argv: list[bytes]) -> Any:
     """Commands that look into how values are held."""
@@ -74,9 +85,8 @@ def object_encoding(client: Client, argv: list[bytes]) -> bytes | None:
 
     OBJECT ENCODING key
     """
-    value = client.db.peek(argv[2])
+    value = _look(client, argv[2])
     return None if value is None else encoding(client.server.settings, value)
-
 
 
 @command(b"OBJECT|FREQ", 3, "readonly", _KEY, group="generic", since="4.0.0")
@@ -85,7 +95,7 @@ def object_freq(client: Client, argv: list[bytes]) -> int | None:
 
     OBJECT FREQ key
     """
-    if client.db.peek(argv[2]) is None:
+    if _look(client, argv[2]) is None:
         return None
     eviction = client.server.eviction
     if not eviction.uses_lfu:
@@ -99,7 +109,7 @@ def object_idletime(client: Client, argv: list[bytes]) -> int | None:
 
     OBJECT IDLETIME key
     """
-    if client.db.peek(argv[2]) is None:
+    if _look(client, argv[2]) is None:
         return None
     eviction = client.server.eviction
     if eviction.uses_lfu:
@@ -113,7 +123,7 @@ def object_refcount(client: Client, argv: list[bytes]) -> int | None:
 
     OBJECT REFCOUNT key
     """
-    value = client.db.peek(argv[2])
+    value = _look(client, argv[2])
     if value is None:
         return None
     small = type(value) is bytes and len(value) <= 4 and value.isdigit() and is_integer(value)

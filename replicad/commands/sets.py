@@ -223,6 +223,7 @@ def spop(client: Client, argv: list[bytes]) -> Any:
         return _reply(client, set())
     if count >= len(value):
         reply = _reply(client, value)
+        db.stats.hits += 1  # Redis reads the whole set with SUNION
         server.dirty += len(value)
         report(client, SET, b"spop", key)
         db.delete(key)

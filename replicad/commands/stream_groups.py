@@ -25,7 +25,7 @@ from replicad.commands.stream_ids import (
     parse_start,
 )
 from replicad.commands.stream_reading import claim, set_id
-from replicad.errors import SYNTAX, ReplyError, c_string, err, unknown_subcommand
+from replicad.errors import SYNTAX, WRONG_TYPE, ReplyError, c_string, err, unknown_subcommand
 from replicad.notifications import STREAM, report
 from replicad.resp import NULL_ARRAY, OK, Simple
 from replicad.trash import LARGE
@@ -415,7 +415,7 @@ def xautoclaim(client: Client, argv: list[bytes]) -> Any:
     XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]
     """
     key, name = argv[1], argv[2]
-    found = group_of(client.db, key, name)  # a wrong type is told before wrong options, a missing group behind them
+    stream = client.db.get(key)  # the look counts although wrong options are told first
     least_ms = integer(argv[4], err("Invalid min-idle-time argument for XAUTOCLAIM"))
     start = parse_start(argv[5])
     count, only_ids = 100, False
@@ -432,9 +432,13 @@ def xautoclaim(client: Client, argv: list[bytes]) -> Any:
         else:
             raise SYNTAX
         at += 1
-    if found is None:
+    if stream is None:
         raise no_group(key, name)
-    stream, group = found
+    if type(stream) is not Stream:
+        raise WRONG_TYPE
+    group = stream.groups.get(name)
+    if group is None:
+        raise no_group(key, name)
     client.server.propagation.suppress()
     claimant = _Claimant(client, key, name, group, argv[3])
     now_ms = claimant.now_ms

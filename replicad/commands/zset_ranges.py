@@ -31,6 +31,7 @@ _BLANKS = b" \t\n\v\f\r"
 
 # How the ends of a range are given; AUTO is ZRANGE before its options are read.
 AUTO, RANK, SCORE, LEX = range(4)
+_WALKED = 128  #: up to so many members Redis has a listpack, unless told otherwise
 
 #: One end of a range: (rank, score or member; is it excluded).  The ends of all members are (None, False) below and
 #: (None, True) above them.
@@ -91,9 +92,39 @@ def _ranks(value: SortedSet, kind: int, low: End, high: End, reverse: bool = Fal
         return (size - stop, size - start) if reverse else (start, stop)
     if kind == SCORE:
         first, last = value.bisect_score(low[0], low[1]), value.bisect_score(high[0], not high[1])
+    elif 1 < size <= _WALKED and value.slice(0, 1)[0][1] != value.slice(size - 1, size)[0][1]:
+        return _lex_walk([member for member, _ in value.slice(0, size)], low, high, reverse)
     else:
         first, last = _lex_rank(value, low, False), _lex_rank(value, high, True)
     return (first, last) if first < last else (0, 0)
+
+
+def _lex_walk(members: list[bytes], low: End, high: End, reverse: bool) -> tuple[int, int]:
+    """The range in a small set whose scores differ, where members are not sorted.
+
+    The result has no meaning, but ZREMRANGEBYLEX acts on it, and a replica must remove what its master removed.  So the
+    members are walked as Redis walks a listpack: a start inside the range is looked for from one end, and the range goes
+    on until a member leaves it.
+    """
+
+    def above(member: bytes) -> bool:
+        return not low[1] if low[0] is None else member > low[0] or (member == low[0] and not low[1])
+
+    def below(member: bytes) -> bool:
+        return high[1] if high[0] is None else member < high[0] or (member == high[0] and not high[1])
+
+    if not above(members[-1]) or not below(members[0]):
+        return 0, 0
+    starts, goes_on = (below, above) if reverse else (above, below)
+    order = range(len(members) - 1, -1, -1) if reverse else range(len(members))
+    first = next((place for place in order if starts(members[place])), None)
+    if first is None or not goes_on(members[first]):
+        return 0, 0
+    step = order.step
+    last = first
+    while 0 <= last + step < len(members) and goes_on(members[last + step]):
+        last += step
+    return (last, first + 1) if reverse else (first, last + 1)
 
 
 def _lex_rank(value: SortedSet, end: End, upper: bool) -> int:
