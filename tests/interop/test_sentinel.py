@@ -20,7 +20,18 @@ from tests.support.sentinels import NAME, Sentinels
 from tests.support.servers import KINDS, Node, digest, link_up, report, wait_in_sync, wait_until
 from tests.support.together import together
 
-DIRECTIVES = {"repl-diskless-sync-delay": 0, "repl-ping-replica-period": 1, "repl-timeout": 6}
+#: What the user of a Sentinel has to be allowed.
+ALLOWED = (
+    "allchannels +ping +info +role +publish +subscribe +multi +exec +slaveof +config|rewrite +client|setname +client|kill "
+    "+script|kill"
+)
+
+DIRECTIVES = {
+    "repl-diskless-sync-delay": 0,
+    "repl-ping-replica-period": 1,
+    "repl-timeout": 6,
+    "user": f"watcher on >watch {ALLOWED}",
+}
 
 
 class TxRedisApi:
@@ -98,7 +109,7 @@ class Trios(TestCase):
             master.call("SET", f"key:{number}", number)
         for replica in replicas:
             wait_until(lambda replica=replica: link_up(replica), 10, "the link")
-        sentinels = Sentinels(self, doors[master])
+        sentinels = Sentinels(self, doors[master], auth_user="watcher", auth_pass="watch")
         sentinels.wait_complete()
         return nodes, sentinels
 
