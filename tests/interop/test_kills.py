@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.connection import Closed, Connection, NoReply, RespError
-from tests.support.servers import KINDS, Node, digest, link_up, report, wait_in_sync, wait_until
+from tests.support.servers import KINDS, Node, digest, link_up, offset, report, wait_in_sync, wait_until
 from tests.support.together import together
 from tests.support.writes import changes
 
@@ -175,6 +175,50 @@ class Kills(SynchronousTestCase):
             lambda: self.rounds(few, SEED + 2, ("ours", "real"), (file, file)),
         )
 
+    def test_chain(self) -> None:
+        few = max(2, ROUNDS // 2)
+        together(lambda: self.chain(few, SEED, "ours"), lambda: self.chain(few, SEED + 1, "real"))
+
+    def chain(self, count: int, seed: int, last: str) -> None:
+        """Master, middle, leaf: the middle is killed or stopped again and again, and nobody ever copies anything again."""
+        choice = random.Random(seed)
+        common = {"repl-backlog-size": "64mb", "repl-timeout": 10}
+        stored = {**common, "save": "1 1"}
+        master = KINDS["ours"](self, common, name="master").start()
+        middle = KINDS["ours"](self, {**stored, "snapshot-backend": choice.choice(("rdb", "lmdb"))}, name="middle")
+        leaf = KINDS[last](self, stored, name=f"leaf-{last}")
+        start_below(middle, master)
+        wait_in_sync(master, middle)
+        start_below(leaf, middle)
+        wait_in_sync(master, middle, leaf)
+        load = Load(master, seed)
+        self.addCleanup(load.stop)
+        done: list[str] = []
+        try:
+            with load.running():
+                for node in (middle, leaf):
+                    saved = node.call("LASTSAVE")
+                    wait_until(lambda: node.call("LASTSAVE") > saved, 10, "a snapshot")  # noqa: B023
+                for _ in range(count):
+                    time.sleep(choice.uniform(0, 0.3))
+                    done.append(choice.choice(("kill", "stop")))
+                    if done[-1] == "kill":
+                        middle.kill()
+                    else:
+                        middle.stop()
+                    time.sleep(choice.uniform(0, 0.3))
+                    start_below(middle, master)
+                    # A restarted node continues with whoever is not further behind than the stored end of its stream.
+                    wait_until(lambda: follows_closely(middle, leaf), 30, "the links")
+            wait_in_sync(master, middle, leaf)
+            self.assertEqual(len({digest(node) for node in (master, middle, leaf)}), 1, "digests")
+            for node in (middle, leaf):
+                self.assertEqual(node.log().count("Full resync from master"), 1, f"full synchronisations of {node.name}")
+                check(load.acknowledged, node)
+        except AssertionError as error:
+            text = f"seed {seed}, ends of the middle: {done[-5:]} of {len(done)}: {error}"
+            self.fail(f"{text}\n{report(master, middle, leaf)}")
+
 
 def start_below(replica: Node, master: Node) -> None:
     """Start a replica and do not wait until it has loaded."""
@@ -188,6 +232,11 @@ def is_up(replica: Node) -> bool:
         return link_up(replica)
     except TROUBLE:
         return False
+
+
+def follows_closely(middle: Node, leaf: Node) -> bool:
+    """Whether both are up and the leaf is nearly as far as the middle."""
+    return is_up(middle) and is_up(leaf) and offset(middle) - offset(leaf) < 50_000
 
 
 def check(promised: dict[str, int], node: Node) -> None:
