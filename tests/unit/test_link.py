@@ -330,8 +330,24 @@ class Refusals(SynchronousTestCase):
         driver.feed(b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n")
         self.assertIsNotNone(driver.failed)
 
+    def test_continue_under_no_id(self) -> None:
+        """What is no id is not adopted; the history goes on under its own."""
+        for word in (b"Z" * 40, b"c" * 39, b"c" * 41):
+            driver = Driver(continue_from=(ID, 5))
+            driver.feed(b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE " + word + b"\r\n")
+            self.assertEqual(driver.others, [Continue(None)])
+
+    def test_distrust(self) -> None:
+        driver = Driver(continue_from=(ID, 5))
+        driver.feed(b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n" + WRITES)
+        driver.act(driver.link.distrust("a script ran for too long"))
+        self.assertEqual(driver.failed, Failed("a script ran for too long", True, False))
+        self.assertEqual(driver.link.distrust("again"), [])
+
     def test_odd_full_resync(self) -> None:
-        for line in (b"+FULLRESYNC", b"+FULLRESYNC abc 1", b"+FULLRESYNC " + ID.encode() + b" x"):
+        known = b"+FULLRESYNC " + ID.encode()
+        not_hex = b"+FULLRESYNC " + b"Z" * 40 + b" 1"
+        for line in (b"+FULLRESYNC", b"+FULLRESYNC abc 1", known + b" x", known + b" -1", known + b" " + b"9" * 19, not_hex):
             driver = Driver()
             driver.feed(b"+PONG\r\n+OK\r\n+OK\r\n" + line + b"\r\n$1\r\nx")
             self.assertIn("Master replied with wrong +FULLRESYNC syntax.", driver.logs)
@@ -372,6 +388,11 @@ class Refusals(SynchronousTestCase):
             driver.feed(begin)
             driver.feed(b"x" * (MAX_LINE + 10), 1000)
             self.assertIsNotNone(driver.failed)
+            for end in (b"", b"\n"):  # all of it in one read
+                driver = Driver()
+                driver.feed(begin)
+                driver.feed(b"x" * 100_000 + end)
+                self.assertIsNotNone(driver.failed)
 
     def test_broken_stream(self) -> None:
         driver = Driver(continue_from=(ID, 0))
