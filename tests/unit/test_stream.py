@@ -188,10 +188,6 @@ class Broken(SynchronousTestCase):
             b"*1\r\n$x\r\n",
             b"*1\r\n$4\r\nPINGPONG\r\n",
             b"*1\r\n_\r\n",
-            b"*1\r\n+PING\r\n",
-            b"*1\r\n(1\r\n",
-            b"*1\r\n=8\r\ntxt:PING\r\n",
-            b"*2\r\n$4\r\nPING\r\n+x\r\n" + encode(b"PING"),
             b"%1\r\n+a\r\n+b\r\n",
             b"*" + b"1" * 30,
         ):
