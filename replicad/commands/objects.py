@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import command
-from replicad.commands.arguments import integer, is_integer
+from replicad.commands.arguments import INT64_MAX, integer, is_integer
 from replicad.commands.help import help_of
 from replicad.errors import BUSY_KEY, SYNTAX, err, unknown_subcommand
 from replicad.expiring_hash import ExpiringHash
@@ -188,6 +188,8 @@ def restore(client: Client, argv: list[bytes]) -> Any:
     at_ms: int | None = None
     if ttl_ms:
         at_ms = ttl_ms if absolute else ttl_ms + server.clock.now_ms
+        if at_ms > INT64_MAX:  # Redis does not look, so that the sum is a moment long ago
+            at_ms -= 1 << 64
         if at_ms <= server.clock.now_ms and db.expire is not None and not client.is_master:
             if replace and db.drop(key):
                 server.dirty += 1

@@ -181,6 +181,7 @@ NAMED: dict[str, tuple[bytes, ...]] = {
     "destination-db": _pool("0 1 2 16 -1 abc"),
     "frequency": _pool("0 1 255 256 -1 abc"),
     "restore seconds": _pool("0 1 1000 -1 abc"),
+    "restore-asking seconds": _pool("0 1 1000 -1 abc"),
     "restore ttl": _pool("0 0 0 1000000 -1 abc"),
     "seconds": _pool("1000000 2000000 0 -1 abc 9223372036854775807 9223372036854775 -9223372036854775808 99999999999", b""),
     "milliseconds": _pool("100000000 0 -1 abc 9223372036854775807 -9223372036854775808 1.5", b""),

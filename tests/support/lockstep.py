@@ -84,7 +84,7 @@ def shape(tree: Tree, line: Line) -> Any:
 
 def near(real: Tree, ours: Tree, line: Line) -> bool:
     """Times that were asked for at nearly the same moment."""
-    return real[0] == ours[0] == b":" and min(real[1], ours[1]) > 0 and abs(real[1] - ours[1]) < 30_000
+    return real[0] == ours[0] == b":" and min(real[1], ours[1]) >= 0 and abs(real[1] - ours[1]) < 30_000
 
 
 def scanned(real: Tree, ours: Tree, line: Line) -> bool:
