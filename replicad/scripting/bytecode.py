@@ -12,24 +12,31 @@ from __future__ import annotations
 
 import struct
 
-_HEADER = 12
 _MOVE, _LOADK, _GETUPVAL, _GETGLOBAL, _GETTABLE, _SELF, _TAILCALL, _CALL, _CLOSURE = 0, 1, 4, 5, 6, 11, 29, 28, 36
 #: Instructions that can put the function to call into its register.
-_SETTERS = frozenset([_MOVE, _LOADK, _GETUPVAL, _GETGLOBAL, _GETTABLE, _SELF, _CALL, _CLOSURE])
+_SETTERS = frozenset([_LOADK, _GETUPVAL, _GETGLOBAL, _GETTABLE, _SELF, _CALL, _CLOSURE])
 _OF_A_LIBRARY = frozenset([_GETGLOBAL, _GETTABLE, _SELF])
+_PARAMETER = -1
+#: Lua 5.1's binary format with the sizes of the usual 64-bit machines, least byte first: what is read here.
+_SHAPE = b"\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00"
 
 
 def flatten(dumped: bytes) -> bytes:
     """``dumped`` (from string.dump) with tail calls of functions out of tables or globals made ordinary calls."""
-    code = bytearray(dumped)
-    _function(code, _HEADER, False)
-    return bytes(code)
+    return _changed(dumped, False)
 
 
 def without_lines(dumped: bytes) -> bytes:
     """``dumped`` without any tail call, and no instruction has a line: Lua names no place in this function in an error."""
+    return _changed(dumped, True)
+
+
+def _changed(dumped: bytes, no_lines: bool) -> bytes:
+    """Other machines dump functions in another shape: then only errors name less."""
+    if not dumped.startswith(_SHAPE):
+        return dumped
     code = bytearray(dumped)
-    _function(code, _HEADER, True)
+    _function(code, len(_SHAPE), no_lines)
     return bytes(code)
 
 
@@ -70,23 +77,17 @@ def _function(code: bytearray, at: int, no_lines: bool) -> int:
 
 
 def _instructions(code: bytearray, at: int, count: int, everything: bool) -> None:
+    """One pass: the time must grow with the length of a script only, whose author may wish us ill."""
     words = struct.unpack_from(f"<{count}I", code, at)
+    setters: dict[int, int] = {}  # register to the instruction that wrote it last, through copies of locals
     for index, word in enumerate(words):
-        if word & 63 != _TAILCALL:
-            continue
-        register = word >> 6 & 255
-        if everything or _setter(words, index, register) in _OF_A_LIBRARY:
+        operation, register = word & 63, word >> 6 & 255
+        if operation == _MOVE:
+            setters[register] = setters.get(word >> 23, _PARAMETER)
+        elif operation in _SETTERS:
+            setters[register] = operation
+        elif operation == _TAILCALL and (everything or setters.get(register) in _OF_A_LIBRARY):
             struct.pack_into("<I", code, at + 4 * index, word & ~63 | _CALL)
-
-
-def _setter(words: tuple[int, ...], index: int, register: int) -> int:
-    """The instruction that last wrote ``register`` before ``index``, through copies of locals; -1 for a parameter."""
-    for before in range(index - 1, -1, -1):
-        word = words[before]
-        operation = word & 63
-        if operation in _SETTERS and word >> 6 & 255 == register:
-            return _setter(words, before, word >> 23) if operation == _MOVE else operation
-    return -1
 
 
 def _skip_constants(code: bytearray, at: int) -> int:

@@ -112,6 +112,14 @@ class _Limits:
         """Lua code goes on."""
         self.runtime.set_max_memory(self.bytes_allowed)
 
+    def fits(self) -> bool:
+        """Lua code goes on with what the host gave it, but when that is too much: then False, and there is no limit yet."""
+        runtime, allowed = self.runtime, self.bytes_allowed
+        if runtime.get_memory_used() > allowed:
+            return False
+        runtime.set_max_memory(allowed)
+        return True
+
     def tick(self) -> bool:
         """The hook: collects garbage when memory is short, then asks the host.  Leaves the limit as it was."""
         runtime = self.runtime
@@ -220,7 +228,7 @@ class Engine:
         libraries[b"version_number"] = _version_number(REDIS_VERSION)
         self._compile, self._run, sandbox_globals, read_only, _ = load(
             *(source_of("sandbox"), b"=sandbox", without_lines),
-            *(limits.lift, limits.restrict, limits.tick, host.call, host.acl_check, host.log, _sha1hex),
+            *(limits.lift, limits.restrict, limits.fits, limits.tick, host.call, host.acl_check, host.log, _sha1hex),
             *(host.set_repl, host.set_resp, flatten, libraries),
         )
         self._extend(load, sandbox_globals, read_only)

@@ -91,6 +91,7 @@ class Scripting:
             limit=lambda: server.settings["script-memory-limit"],
         )
         self.engine = Engine(self.host)
+        self._generation = self.engine.generation
         self._scripts: dict[bytes, Script] = {}
 
     # -- the cache
@@ -127,6 +128,13 @@ class Scripting:
         """SCRIPT FLUSH: forget all scripts and begin with a new interpreter."""
         self._scripts.clear()
         self.engine.close()
+
+    def _let_go(self) -> None:
+        """The interpreter was thrown away: the scripts that were compiled in it would keep it, and what it holds."""
+        self._generation = self.engine.generation
+        for script in self._scripts.values():
+            if script.generation != self._generation:
+                script.function = None
 
     def _compile(self, script: Script) -> Any:
         try:
@@ -194,6 +202,8 @@ class Scripting:
         finally:
             self.calls.end()
             self.watch.ended(run)
+            if self.engine.generation != self._generation:
+                self._let_go()
             if run.abandoned:
                 propagation.forget()
             propagation.leave()

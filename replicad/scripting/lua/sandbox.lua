@@ -6,11 +6,11 @@
 --
 -- Memory. While a script runs the allocator has a limit, and an allocation above it is an error that Lua can catch.
 -- The host's conversions of arguments and results must not meet that error: it would jump over their frames. So each
--- call of the host stands between `lift` and `restrict`. These two and `tick` take and return nothing that allocates.
+-- call of the host stands between `lift` and `restrict` or `fits`. These and `tick` take and return nothing that allocates.
 --
 -- Frames of this file count as functions written in C do in Redis: errors name the line of the script that called.
 
-local lift, restrict, tick, host_call, host_acl_check, host_log, host_sha1, host_set_repl, host_set_resp, flatten,
+local lift, restrict, fits, tick, host_call, host_acl_check, host_log, host_sha1, host_set_repl, host_set_resp, flatten,
   libraries = ...
 
 local debug_sethook, getinfo = debug.sethook, debug.getinfo
@@ -35,8 +35,11 @@ local KILLED = "ERR Script killed by user with SCRIPT KILL..."
 
 -- Stopping a script.
 
+local stopping = false  -- the script is to end: nobody catches anything any more
+
 local function hook()
   if tick() then
+    stopping = true
     debug_sethook(hook, "", 1)  -- from now on each instruction, so that no pcall can swallow the end for long
     error({ err = KILLED }, 0)
   end
@@ -111,6 +114,7 @@ end
 
 -- The handler of the outermost call: the script ends here, so nothing shall stop the sandbox from reporting it.
 local function last_error(err)
+  stopping = false
   debug_sethook(hook, "", TICK)
   err = with_place(err, 3)
   return err
@@ -132,6 +136,7 @@ end
 
 local function settle(ok, ...)
   if ok then return true, ... end
+  if stopping then error({ err = KILLED }, 0) end
   local err = harmless((...))
   if type(err) == "table" then
     local text = rawget(err, "err")
@@ -150,6 +155,7 @@ end
 -- `debug` to see the difference with.
 local function handled(handler, ok, ...)
   if ok then return true, ... end
+  if stopping then error({ err = KILLED }, 0) end
   local fine, value = pcall(handler, harmless((...)))
   if fine then return false, value end
   return false, "error in error handling"
@@ -170,7 +176,8 @@ end
 local function safe_pairs(...)
   local t = ...
   if type(t) ~= "table" then argument_error(1, "table", select("#", ...), t) end
-  return next, contents[t] or t, nil
+  if contents[t] then return safe_next, t, nil end  -- never what is behind it: `pairs` hands it to the script
+  return next, t, nil
 end
 
 local function safe_getmetatable(...)
@@ -216,7 +223,15 @@ local function safe_rawset(...)
   return rawset(t, key, value)
 end
 
--- Never bytecode: the virtual machine trusts it blindly.
+-- Never bytecode: the virtual machine trusts it blindly.  All code of scripts and libraries is compiled here.
+local function compile_text(text, name)
+  if byte(text, 1) == 27 then
+    local _, err = loadstring("\1", name)
+    return nil, (gsub(err, "char%(1%)", "char(27)"))
+  end
+  return loadstring(text, name)
+end
+
 local function safe_loadstring(...)
   local text, name = ...
   local count = select("#", ...)
@@ -226,11 +241,7 @@ local function safe_loadstring(...)
     argument_error(2, "string", count, name)
   end
   name = name ~= nil and tostring(name) or text
-  if byte(text, 1) == 27 then
-    local _, err = loadstring("\1", name)
-    return nil, (gsub(err, "char%(1%)", "char(27)"))
-  end
-  local fn, err = loadstring(text, name)
+  local fn, err = compile_text(text, name)
   if not fn then return nil, err end
   return setfenv(fn, environment)
 end
@@ -261,8 +272,10 @@ local function safe_create(fn)
   return hooked(fn, "create")
 end
 
+-- The hook of a coroutine that was stopped went with it, and that of its creator may be far from its next look.
 local function resumed(ok, ...)
   if ok then return true, ... end
+  if stopping then error({ err = KILLED }, 0) end
   return false, harmless((...))
 end
 
@@ -273,6 +286,7 @@ end
 
 local function unwrapped(ok, ...)
   if ok then return ... end
+  if stopping then error({ err = KILLED }, 0) end
   error(harmless((...)), 3)
 end
 
@@ -372,11 +386,26 @@ end
 
 local script_resp, client_resp = 2, 2
 
+-- A reply came in while nothing limited memory, and there is too much of it now.  Without this a script that keeps the
+-- collector from running and catches its errors takes the memory of the machine, one reply after the other.
+-- Nothing limits memory before `restrict`: above the limit not even a function could be called.
+local function make_room()
+  collectgarbage()
+  if tick() then
+    stopping = true
+    debug_sethook(hook, "", 1)
+  end
+  if not fits() then
+    restrict()
+    error("not enough memory", 0)
+  end
+end
+
 local function call(...)
   if select("#", ...) == 0 then raise("ERR Please specify at least one argument for this redis lib call") end
   lift()
   local reply, text, more = host_call(...)
-  restrict()
+  if not fits() then make_room() end
   if more then
     if not text then return { ok = more } end
     error({ err = text, ignore_error_stats_update = true }, 0)
@@ -389,7 +418,7 @@ local function redis_pcall(...)
   if select("#", ...) == 0 then return { err = "ERR Please specify at least one argument for this redis lib call" } end
   lift()
   local reply, text, more = host_call(...)
-  restrict()
+  if not fits() then make_room() end
   if more then
     if not text then return { ok = more } end
     return { err = text, ignore_error_stats_update = true }
@@ -667,7 +696,7 @@ end
 
 -- Returns the function and nil, or nil and the error.
 local function compile(text, name)
-  local fn, err = loadstring(text, name)
+  local fn, err = compile_text(text, name)
   if not fn then return nil, err end
   fn = loadstring(flatten(dump(fn)), name)
   return setfenv(fn, environment), nil
@@ -703,6 +732,7 @@ local function run(fn, resp, key_count, ...)
     globals.KEYS, globals.ARGV = ...
   end
   script_resp, client_resp = 2, resp
+  stopping = false
   restrict()
   local ok, value = xpcall(fn, last_error)
   local reply, counted
