@@ -209,6 +209,51 @@ class Difference:
         return f"{show(step.line)}\n  real: {self.real[:600]!r}\n  ours: {self.ours[:600]!r}"
 
 
+class Follower:
+    """Reads the replication stream of a server as a replica of the oldest kind would: SYNC, and never a word back."""
+
+    def __init__(self, port: int, timeout: float = 20.0) -> None:
+        self._connection = Connection(port, timeout=timeout)
+        self._connection.send("SYNC")
+        header = b""
+        while not header.endswith(b"\r\n"):
+            header = (header + self._connection.recv_raw(1)).lstrip(b"\n")
+        self._connection.recv_raw(int(header[1:]))  # the image
+        self._db = b""
+
+    def until(self, last: Line) -> list[Line]:
+        """The commands that come before `last`, each with its database in front."""
+        found: list[Line] = []
+        while True:
+            argv = tuple(self._connection.read_reply())
+            if argv == last:
+                return found
+            name = argv[0].upper()
+            if name == b"SELECT":
+                self._db = argv[1]
+            elif name not in (b"PING", b"REPLCONF"):
+                found.append((self._db, *argv))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def same_stream(real: Sequence[Line], ours: Sequence[Line]) -> bool:
+    """Whether two streams are equal but for moments, which may be some seconds apart."""
+    return len(real) == len(ours) and all(
+        left == right or (len(left) == len(right) and all(map(_same_word, left, right)))
+        for left, right in zip(real, ours, strict=True)
+    )
+
+
+def _same_word(real: bytes, ours: bytes) -> bool:
+    if real == ours:
+        return True
+    moments = real.isdigit() and ours.isdigit() and 13 <= len(real) < 20 and 13 <= len(ours) < 20
+    return moments and abs(int(real) - int(ours)) < 30_000
+
+
 def show(line: Iterable[bytes]) -> str:
     """A command line to read and to paste."""
     return " ".join(repr(part)[1:] if len(part) < 200 else f"{part[:20]!r}*({len(part)} bytes)" for part in line)
