@@ -462,8 +462,11 @@ class _Uncounted(FrequencyDatabase):
 
 
 def _has_candidates(db: Database, volatile: bool) -> bool:
-    """Whether ``db`` can have keys that may go; a look into all of its shards would take long."""
-    return bool(db.deadlines.count if volatile else db.ledger.bytes)
+    """Whether ``db`` can have keys that may go; a look into all of its shards would take long.
+
+    While its keys are still being counted it can: what was counted so far may be nothing.
+    """
+    return bool(db.deadlines.count if volatile else db.ledger.bytes or not db.ledger.complete)
 
 
 def _sample(db: Database, volatile: bool, count: int) -> list[bytes]:
