@@ -71,7 +71,12 @@ class Sentinels:
                 for fields in self.replicas().values()
             )
 
-        wait_until(complete, 40, "the Sentinels know everybody", every=0.1)
+        try:
+            wait_until(complete, 60, "the Sentinels know everybody", every=0.1)
+        except AssertionError as error:
+            for node in self.nodes:
+                error.add_note(f"--- {node.name} of {self.master(node)}, replicas {self.replicas()}\n{node.log()}")
+            raise
 
     def wait_master(self, *ports: int, timeout: float = 40) -> int:
         """Until all name the same master, one of ``ports``, and no failover is under way; returns its port."""
