@@ -309,7 +309,7 @@ class Settings(Mapping[str, Any]):
             given = text(raw)
             directive = find(given)
             if directive is None or directive.file_only:
-                raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{given}'")
+                raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{given.partition(chr(0))[0]}'")
             if not directive.mutable:
                 raise _set_failed(given, "can't set immutable config")
             if directive.protected and not (allowed == "yes" or (allowed == "local" and local)):

@@ -156,7 +156,7 @@ def acl_cat(client: Client, argv: Argv) -> Any:
         return [name.encode() for name in CATEGORIES]
     wanted = argv[2].decode("latin-1").lower()
     if wanted not in CATEGORIES:
-        raise err(clean(b"Unknown category '%b'" % c_string(argv[2])))
+        raise err(clean(b"Unknown category '%b'" % c_string(argv[2])[:128]))
     return [cmd.name for cmd in every_command() if wanted in categories_of(cmd)]
 
 

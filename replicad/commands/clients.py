@@ -13,7 +13,7 @@ from replicad.command import Argv, command
 from replicad.commands.arguments import INT64_MAX, integer
 from replicad.commands.connection import check_name
 from replicad.commands.help import help_of
-from replicad.errors import NOT_INTEGER, SYNTAX, ReplyError, clean, err, unknown_subcommand
+from replicad.errors import NOT_INTEGER, SYNTAX, ReplyError, c_string, clean, err, unknown_subcommand
 from replicad.resp import NO_REPLY, OK, Verbatim
 from replicad.session import Client
 
@@ -48,7 +48,7 @@ def _everybody(server: Server) -> dict[int, Client]:
 def _kind(word: bytes) -> str:
     kind = _KINDS.get(word.upper())
     if kind is None:
-        raise err(clean(b"Unknown client type '%b'" % word))
+        raise err(clean(b"Unknown client type '%b'" % c_string(word)))
     return kind
 
 
@@ -141,7 +141,7 @@ def client_kill(client: Client, argv: Argv) -> Any:
             tests.append(lambda one, name=name, text=text: getattr(one, name) == text)  # type: ignore[misc]
         elif option == b"USER":
             if value not in client.server.acl.users:
-                raise err(clean(b"No such user '%b'" % value))
+                raise err(clean(b"No such user '%b'" % c_string(value)))
             tests.append(lambda one, user=value: one.user == user)  # type: ignore[misc]
         elif option == b"SKIPME":
             if value.lower() not in (b"yes", b"no"):

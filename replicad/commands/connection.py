@@ -11,7 +11,7 @@ from replicad import REDIS_VERSION
 from replicad.acl import AUTHENTICATION, REASONS
 from replicad.command import Argv, command
 from replicad.commands.arguments import integer
-from replicad.errors import DB_OUT_OF_RANGE, SYNTAX, WRONG_PASS, ReplyError, err, wrong_arity
+from replicad.errors import DB_OUT_OF_RANGE, SYNTAX, WRONG_PASS, ReplyError, c_string, err, wrong_arity
 from replicad.resp import OK, PONG, Wire
 from replicad.session import Client
 
@@ -109,7 +109,7 @@ def hello(client: Client, argv: Argv) -> Any:
                 check_name(name)
                 i += 2
             else:
-                raise err(b"Syntax error in HELLO option '%b'" % argv[i])
+                raise err(b"Syntax error in HELLO option '%b'" % c_string(argv[i]))
     if credentials is not None:
         authenticate(client, *credentials, argv[0])
     if client.must_log_in:

@@ -20,7 +20,7 @@ from replicad.commands.help import help_lines
 from replicad.commands.server import is_local
 from replicad.digest import dataset_digest, value_digest
 from replicad.directive_kinds import ConfigError, memory_size
-from replicad.errors import MUST_BE_POSITIVE, NO_SUCH_KEY, ReplyError, clean, err
+from replicad.errors import MUST_BE_POSITIVE, NO_SUCH_KEY, ReplyError, c_string, clean, err
 from replicad.persistence.interfaces import DamagedSnapshot, NoSnapshot
 from replicad.persistence.rdb import encode_value
 from replicad.replication.history import NO_REPLID, new_replid
@@ -60,7 +60,7 @@ def debug(client: Client, argv: Argv) -> Any:
 
 
 def _unknown(argv: Argv) -> ReplyError:
-    return err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128]))
+    return err(clean(b"unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % c_string(argv[1])[:128]))
 
 
 def _sleep(client: Client, argv: Argv) -> Any:

@@ -81,7 +81,7 @@ def function_load(client: Client, argv: list[bytes]) -> Any:
     """
     for word in argv[2:-1]:
         if word.upper() != b"REPLACE":
-            raise err(b"Unknown option given: " + clean(word))
+            raise err(b"Unknown option given: " + clean(c_string(word)))
     name = client.server.libraries.load(argv[-1], replaced=len(argv) > 3, trusted=client.is_master)
     client.server.dirty += 1
     return name

@@ -15,7 +15,7 @@ from typing import Any
 
 from replicad.command import Argv, Command, command, every_command, lookup
 from replicad.commands.help import help_of
-from replicad.errors import clean, err, unknown_subcommand
+from replicad.errors import c_string, clean, err, unknown_subcommand
 from replicad.resp import Replies, Verbatim, Wire
 from replicad.session import Client
 
@@ -60,7 +60,7 @@ def latency_graph(client: Client, argv: Argv) -> Any:
     events = client.server.latency
     samples = events.samples.get(argv[2])
     if not samples:
-        raise err(clean(b"No samples available for event '%b'" % argv[2]))
+        raise err(clean(b"No samples available for event '%b'" % c_string(argv[2])))
     values = [value for _, value in samples]
     title = b"%b - high %d ms, low %d ms (all time high %d ms)\n%b\n" % (
         argv[2],

@@ -57,6 +57,10 @@ def xgroup(client: Client, argv: list[bytes]) -> Any:
     raise unknown_subcommand(b"XGROUP", argv[1])
 
 
+def _wrong_use(argv: list[bytes]) -> ReplyError:
+    return err(b"unknown subcommand or wrong number of arguments for '%b'. Try XGROUP HELP." % argv[1][:128])
+
+
 def _options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]:
     """MKSTREAM and ENTRIESREAD."""
     make = False
@@ -74,7 +78,7 @@ def _options(argv: list[bytes], creating: bool) -> tuple[bool, int | None]:
             if read == -1:
                 read = None
         else:
-            raise err(b"unknown subcommand or wrong number of arguments for '%b'. Try XGROUP HELP." % argv[1][:128])
+            raise _wrong_use(argv)
         at += 1
     return make, read
 
@@ -101,6 +105,8 @@ def xgroup_create(client: Client, argv: list[bytes]) -> bytes:
     stream = db.writable(key, Stream)
     if stream is None and not make:
         raise _NO_KEY
+    if len(argv) > 8:  # an option twice
+        raise _wrong_use(argv)
     if argv[4] == b"$":
         last_id = MIN_STREAM_ID if stream is None else stream.last_id
     else:
@@ -124,6 +130,8 @@ def xgroup_setid(client: Client, argv: list[bytes]) -> bytes:
     """
     _, read = _options(argv, False)
     stream, group = _existing(client, argv)
+    if len(argv) > 7:
+        raise _wrong_use(argv)
     if argv[4] == b"$":
         group.last_delivered = stream.last_id
     else:  # unlike CREATE, it takes the words for both ends of a stream too

@@ -194,7 +194,7 @@ def xadd(client: Client, argv: list[bytes]) -> Any:
     settings = server.settings
     stream.append(entry_id, fields, settings["stream-node-max-bytes"], settings["stream-node-max-entries"])
     text = b"%d-%d" % entry_id
-    told = [*argv[:at], text, *fields]
+    told = [*argv[:at], text if given is None or open_sequence else argv[at], *fields]
     if fresh:
         db.put(key, stream)
     else:

@@ -81,7 +81,20 @@ SCRIPTS = (
     b"return redis.call('nosuch')",
     b"return redis.call()",
     b"return undefined_name",
-    b"redis.setresp(3); return redis.call('hgetall','hash:b')",
+    b"redis.setresp(3); return redis.call('zscore','zset:b','a')",
+    b"return {map={a=1}}",
+    b"return {double=3.5}",
+    b"return {set={a=true}}",
+    b"return {big_number='123'}",
+    b"return {verbatim_string={format='txt',string='x'}}",
+    b"redis.setresp(3); return redis.call('set','str:c','1','nx')",
+    b"return redis.setresp(4)",
+    b"return redis.sha1hex('x')",
+    b"return {tostring(1e15), tostring(0.1), 1e15, -1.5, '1e400'}",
+    b"return cjson.encode({1,'a',true,cjson.null,1.5})",
+    b"return {redis.pcall('incr','hash:a'), redis.pcall('get'), redis.pcall('nosuch','x')}",
+    b"return redis.pcall('nosuch')['err']",
+    b"local t = redis.call('time') return #t",
     b"#!lua flags=no-writes\nreturn redis.call('set','str:b','1')",
     b"#!lua flags=nosuch\nreturn 1",
     b"#!js\nreturn 1",
@@ -277,9 +290,10 @@ def forms(docs: Any) -> Iterator[Form]:
 class Grammar:
     """Makes random command lines of `forms`. `payloads` are values of RESTORE."""
 
-    def __init__(self, forms: Sequence[Form], payloads: Sequence[bytes] = (b"",)) -> None:
+    def __init__(self, forms: Sequence[Form], payloads: Sequence[bytes] = (b"",), broken: float = 0.15) -> None:
         self.forms = list(forms)
         self.payloads = tuple(payloads)
+        self.broken = broken  #: the share of lines that are broken on purpose
 
     def line(self, random: Random, *, blocks: bool = True, form: Form | None = None) -> Line:
         """A command line. With `blocks` false it may have any timeout, for places where nothing blocks."""
@@ -291,7 +305,7 @@ class Grammar:
         if "numkeys" in {one.name for one in form.arguments}:
             argv = _counted(random, argv)
         argv = [part if isinstance(part, bytes) else bytes(part.value) for part in argv]
-        if random.random() < 0.15:
+        while random.random() < self.broken:
             _break(random, argv, len(words))
         return tuple(tame(argv, blocks=blocks))
 

@@ -139,6 +139,7 @@ LOOSE: dict[str, Rule] = {
     **dict.fromkeys(("SCAN", "SSCAN", "HSCAN", "ZSCAN"), scanned),
     **dict.fromkeys(("XINFO STREAM", "XINFO GROUPS", "XINFO CONSUMERS", "XPENDING"), equal_as(timeless)),
     "OBJECT ENCODING": kept,
+    "OBJECT REFCOUNT": equal_as(shape),  # a transaction holds its arguments
     **dict.fromkeys(("SORT", "SORT_RO"), sorted_by),
 }
 
