@@ -149,7 +149,7 @@ class WholeTable(TwoHeadedTestCase):
                 value = one.must("CONFIG", "GET", name)[1]
                 self.addCleanup(one.must, "CONFIG", "SET", name, value)
             self.addCleanup(one.must, "FUNCTION", "FLUSH")
-            self.addCleanup(one.must, "ACL", "DELUSER", "u1", "u2")
+            self.addCleanup(forget_users, one)
 
     def _connection(self, kind: Any, resp: int = 2) -> Connection:
         return Connection(shared(kind).port, resp=resp, timeout=self.reply_timeout)
@@ -189,10 +189,10 @@ class WholeTable(TwoHeadedTestCase):
         begin, end = ((b"PUBLISH", b"row", b"%d" % next(_rows)) for _ in range(2))  # what stands around it in the stream
         beginning = [Step((b"CONFIG", b"SET", name.encode(), str(value).encode())) for name, value in limits.items()]
         beginning += [Step((b"FLUSHALL",)), Step((b"SCRIPT", b"FLUSH")), Step((b"FUNCTION", b"FLUSH"))]
-        beginning += [Step((b"ACL", b"DELUSER", b"u1", b"u2"))]
         beginning += [Step(line) for line in dataset()]
         with self._connection(RealServer, resp) as real, self._connection(Replicad, resp) as ours:
             for one in (real, ours):
+                forget_users(one)
                 one.pipeline(*(step.line for step in beginning))
                 one.must("DEBUG", "RELOAD")  # sets the count of changes back
                 one.must("CONFIG", "RESETSTAT")
@@ -258,6 +258,11 @@ class WholeTable(TwoHeadedTestCase):
             if found is not None:
                 text = "\n".join(show(step.line) for step in found.steps[: found.place]) + f"\n{found}"
             self.fail(f"round {beginning}, RESP{resp}, {limits}:\n{text}")
+
+
+def forget_users(connection: Connection) -> None:
+    """Leave the default user alone."""
+    connection.must("ACL", "DELUSER", "nobody", *(name for name in connection.must("ACL", "USERS") if name != b"default"))
 
 
 def counters(connection: Connection, row: list[Step]) -> dict[str, str]:
