@@ -68,6 +68,10 @@ _CHANNELS: dict[bytes, tuple[int, int | None, bool]] = {
     b"ssubscribe": (1, None, False),
     b"psubscribe": (1, None, True),
 }
+#: They store where their last STORE or STOREDIST says, and their key specifications tell of the first: with Redis 7.0 one
+#: can write a forbidden key behind an allowed one.
+_WITH_TARGETS = frozenset([b"georadius", b"georadiusbymember"])
+_TARGET_WORDS = frozenset([b"STORE", b"STOREDIST"])
 _KEY_PREFIXES = {READ: b"%R~", WRITE: b"%W~", READ | WRITE: b"~"}
 _SPACES = b" \t\n\v\f\r\0"
 _HASH_DIGITS = frozenset(b"0123456789abcdef")
@@ -299,6 +303,10 @@ class Selector:
             for place, flags in uses_of(cmd, argv):
                 if not self.allows_key(argv[place], rights_needed(flags)):
                     return Denial(KEY, place, argv[place])
+            if cmd.name in _WITH_TARGETS:
+                for place, word in enumerate(argv[:-1], 1):
+                    if place > 5 and word.upper() in _TARGET_WORDS and not self.allows_key(argv[place], WRITE):
+                        return Denial(KEY, place, argv[place])
         if not self.all_channels and cmd.name in _CHANNELS:
             first, end, is_pattern = _CHANNELS[cmd.name]
             for place, channel in enumerate(argv[first:end], first):
@@ -470,7 +478,7 @@ class User:
             fresh = User(self.name, self.open_channels)
             fresh.sanitize = b"sanitize-payload"
             self.become(fresh)
-        elif word:
+        elif rule:
             self.selectors[0].apply(rule)
         self.restricted = not any(selector.unlimited for selector in self.selectors)
 

@@ -23,6 +23,7 @@ NOKEY = Simple(b"NOKEY")
 _NOT_HERE = err("MIGRATE is not allowed inside a transaction or a script: this server does not stop for it")
 _EMPTY_KEY = err("When using MIGRATE KEYS option, the key argument must be set to the empty string")
 _DEFAULT_TIMEOUT_MS = 1000
+_REDACTED = b"(redacted)"  #: for MONITOR and the slow log
 
 
 class Order(NamedTuple):
@@ -68,6 +69,7 @@ def migrate(client: Client, argv: Argv) -> object:
 
 
 def _order(argv: Argv) -> Order:
+    """The arguments, whose secrets are blotted out on the way."""
     copy = replace = False
     auth: tuple[bytes, ...] = ()
     keys = [argv[3]]
@@ -80,9 +82,11 @@ def _order(argv: Argv) -> Order:
             replace = True
         elif word == b"AUTH" and left:
             auth = (argv[i + 1],)
+            argv[i + 1] = _REDACTED
             i += 1
         elif word == b"AUTH2" and left > 1:
             auth = tuple(argv[i + 1 : i + 3])
+            argv[i + 1 : i + 3] = [_REDACTED, _REDACTED]
             i += 2
         elif word == b"KEYS":
             if argv[3]:
