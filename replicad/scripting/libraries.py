@@ -74,7 +74,7 @@ def library_name(code: bytes) -> bytes:
     if code[:2] != b"#!":
         raise _NO_METADATA
     line, newline, _ = code.partition(b"\n")
-    words = split_line(line) if newline else None
+    words = split_line(line) if newline and b"\0" not in line else None
     if not words:
         raise _BAD_METADATA
     name = None

@@ -15,7 +15,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from replicad.command import DENY_OOM, NOT_STALE, lookup
-from replicad.errors import MASTER_DOWN, MISCONF, NO_REPLICAS, NO_SCRIPT, OUT_OF_MEMORY, READ_ONLY, ReplyError, err
+from replicad.errors import (
+    MASTER_DOWN,
+    MISCONF,
+    NO_REPLICAS,
+    NO_SCRIPT,
+    OUT_OF_MEMORY,
+    READ_ONLY,
+    ReplyError,
+    c_string,
+    err,
+)
 from replicad.resp import Wire, split_line
 from replicad.scripting.busy import Watch
 from replicad.scripting.calls import Calls, Run
@@ -54,7 +64,7 @@ def shebang(body: bytes) -> frozenset[bytes] | None:
     if body[:2] != b"#!":
         return None
     line, newline, _ = body.partition(b"\n")
-    if not newline:
+    if not newline or b"\0" in line:
         raise err("Invalid script shebang")
     words = split_line(line)
     if words is None or not words:
@@ -229,6 +239,7 @@ class Scripting:
                 if not outcome.counted:
                     self._server.count_error(encoded[1:-2])
             return Wire(encoded)
+        text = c_string(text)
         if outcome.line is not None and outcome.source is not None:
             text += b" script: %b, on %b:%d." % (run.name, outcome.source, outcome.line)
         error = ReplyError(text)
