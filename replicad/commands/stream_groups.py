@@ -296,8 +296,8 @@ class _Claimant:
         if known is not None:
             known.seen_time_ms = self.now_ms
 
-    def take(self, entry_id: StreamId, time_ms: int, count: int) -> None:
-        """The consumer holds the entry from now on."""
+    def take(self, entry_id: StreamId, time_ms: int, count: int, text: bytes = b"") -> None:
+        """The consumer holds the entry from now on; ``text`` is its id as the client wrote it."""
         group = self.group
         consumer = group.consumers.get(self.consumer)
         if consumer is None:
@@ -306,19 +306,20 @@ class _Claimant:
             report(self.client, STREAM, b"xgroup-createconsumer", self.key)
         consumer.active_time_ms = self.now_ms
         group.assign(entry_id, self.consumer, time_ms, count)
-        self.tell(entry_id)
+        self.tell(entry_id, text)
 
-    def drop(self, entry_id: StreamId) -> None:
+    def drop(self, entry_id: StreamId, text: bytes = b"") -> None:
         """The entry does not exist any more: nobody holds it."""
-        self.tell(entry_id)
+        self.tell(entry_id, text)
         self.group.release(entry_id)
 
-    def tell(self, entry_id: StreamId) -> None:
+    def tell(self, entry_id: StreamId, text: bytes) -> None:
         """Propagate what is known of a pending entry."""
         group = self.group
         server = self.client.server
         if server.propagation.active:
-            server.propagation.replace(*claim(self.key, self.name, entry_id, group.pending[entry_id], group.last_delivered))
+            told = claim(self.key, self.name, entry_id, group.pending[entry_id], group.last_delivered)
+            server.propagation.replace(*told[:5], text or told[5], *told[6:])
         server.dirty += 1
 
 
@@ -387,12 +388,12 @@ def xclaim(client: Client, argv: list[bytes]) -> Any:
     claimant = _Claimant(client, key, name, group, argv[3])
     reply: list[Any] = []
     told = False
-    for entry_id in ids:
+    for entry_id, text in zip(ids, argv[5:], strict=False):
         item = group.pending.get(entry_id)
         fields = stream.get(entry_id)
         if fields is None:
             if item is not None:
-                claimant.drop(entry_id)
+                claimant.drop(entry_id, text)
                 told = True
             continue
         if item is None:
@@ -407,7 +408,7 @@ def xclaim(client: Client, argv: list[bytes]) -> Any:
             count = retries
         elif not only_ids:
             count += 1
-        claimant.take(entry_id, time_ms, count)
+        claimant.take(entry_id, time_ms, count, text)
         told = True
         reply.append(format_id(entry_id) if only_ids else entry_reply(entry_id, fields))
     if moved and not told:

@@ -188,6 +188,8 @@ def zincrby(client: Client, argv: list[bytes]) -> Any:
 
     ZINCRBY key increment member
     """
+    if argv[2].isalpha() and argv[2].upper() in _OPTIONS:
+        raise SYNTAX  # Redis reads it as ZADD with INCR
     return _increment(client, argv[1], number(argv[2]), argv[3])
 
 

@@ -285,7 +285,7 @@ def counters(connection: Connection, row: list[Step]) -> dict[str, str]:
             found[name] = " ".join(counts[one] for one in ("calls", "rejected_calls", "failed_calls"))
     left_out = {"cmdstat_info", "cmdstat_config|resetstat"}
     if any(b"type" == word.lower() for step in row for word in step.line):
-        left_out.add("keyspace_hits")  # SCAN TYPE counts keys in the order of the table
+        left_out |= {"keyspace_hits", "keyspace_misses"}  # SCAN TYPE counts keys in the order of the table
     for name in left_out:
         found.pop(name, None)
     return found

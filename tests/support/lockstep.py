@@ -270,7 +270,10 @@ def run(real: Connection, ours: Connection, steps: Sequence[Step]) -> Difference
     found: Difference | None = None
     queued: list[Line] = []
     for place, step in enumerate(steps):
-        wanted = real.read_reply_raw()[1]
+        try:
+            wanted = real.read_reply_raw()[1]
+        except NoReply as error:
+            raise AssertionError(f"the real server hangs in {show(step.line)}") from error
         try:
             got = ours.read_reply_raw()[1]
         except (Closed, NoReply) as error:
