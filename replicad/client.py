@@ -69,12 +69,16 @@ class ClientConnection(Protocol):
         self.client = Client(self.server, self, own if peer == ":0" else peer, own)
         refusal = self.server.client_connected(self.client, transport)
         if refusal is not None:
-            transport.write(b"-" + refusal + b"\r\n")
-            transport.loseConnection()
-            self._lost = True
+            self._refuse(refusal)
             return
         self.reader.restricted = self.client.must_log_in
         self._watch()
+
+    def _refuse(self, text: bytes) -> None:
+        """Say why there is no place for this connection, and end it."""
+        self.transport.write(b"-" + text + b"\r\n")
+        self.transport.loseConnection()
+        self._lost = True
 
     def _begin_output(self) -> None:
         if hasattr(self.transport, "writeSomeData"):
@@ -356,6 +360,18 @@ class SecureConnection(ClientConnection):
             text = "; ".join(detail[-1] for detail in details if detail) or "the handshake failed"
             self.server.log.warning(f"Error accepting a client connection: {text}")
         super().connectionLost(reason)
+
+    def _refuse(self, text: bytes) -> None:
+        """Nothing can be said before the handshake, and who has no place shall not take the time for it."""
+        self._lost = True
+        self.transport.abortConnection()
+
+    def close(self) -> None:
+        """See ``ClientConnection``.  The peer is told, but its own end of TLS is not waited for: it may never come."""
+        super().close()
+        lower = getattr(self.transport, "transport", None)
+        if lower is not None and not self._lost:
+            lower.loseConnection()
 
     def _begin_output(self) -> None:
         self.transport.registerProducer(self, True)
