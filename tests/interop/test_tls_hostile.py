@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -61,7 +61,7 @@ class Peers(SynchronousTestCase):
         operator = self.node.client()
         silent = [self.raw() for _ in range(20)]
         for one in silent[::2]:
-            with suppress(OSError):  # it may be gone already
+            with contextlib.suppress(OSError):  # it may be gone already
                 one.sendall(b"\x16\x03\x01")
         wait_until(lambda: self.files() <= before + 7, 3, "those that are too many are gone")
         operator.must("CONFIG", "SET", "timeout", "1")
@@ -75,7 +75,7 @@ class Peers(SynchronousTestCase):
         kept = [self.secure() for _ in range(5)]
         before = self.files()
         late = self.raw()
-        with suppress(OSError):
+        with contextlib.suppress(OSError):
             late = self.context.wrap_socket(late, do_handshake_on_connect=False)
             late.do_handshake()
             late.recv(100)
@@ -112,7 +112,7 @@ class Peers(SynchronousTestCase):
         before = self.files()
         for data in (b"PING\r\n", b"\x00" * 1000, b"\x16\x03\x01\xff\xff" + b"\xff" * 70000, b"GET / HTTP/1.1\r\n\r\n"):
             one = self.raw()
-            with suppress(OSError):
+            with contextlib.suppress(OSError):
                 one.sendall(data)
                 self.assertNotIn(b"PONG", one.recv(1000))
             one.close()
