@@ -120,6 +120,32 @@ LIMITS = {
 
 _rows = count()
 
+#: See `WholeTable.test_what_once_differed`.
+FOUND = """
+XGROUP SETID stream:a g1 -
+XGROUP SETID stream:a g1 +
+XGROUP CREATE stream:a g9 $ ENTRIESREAD 1 ENTRIESREAD 1
+XAUTOCLAIM stream:a g1 alice abc 0
+XAUTOCLAIM str:a g1 alice abc 0
+XCLAIM stream:a g1 bob 0 01-01
+XADD stream:a 0099 a 1
+ZREMRANGEBYLEX zset:a [b [d
+ZREVRANGEBYLEX zset:a [zz (a
+ZLEXCOUNT zset:a - [c
+ZINCRBY zset:a nx a
+OBJECT ENCODING none:a
+OBJECT FREQ str:a
+SPOP set:a 100
+COMMAND GETKEYS SINTERCARD 1e3 set:a set:b
+COMMAND GETKEYSANDFLAGS ZUNIONSTORE dst 01 zset:a
+COMMAND GETKEYS EVAL x 4294967297 a b
+FUNCTION LIST <NUL>x
+FUNCTION LOAD <NUL>x 7
+ACL SETUSER u1 <NUL>on
+CLIENT LIST TYPE a<NUL>b
+CONFIG SET a<NUL>b 1
+"""
+
 #: Lines in one round.
 LINES = 120
 
@@ -250,6 +276,17 @@ class WholeTable(TwoHeadedTestCase):
             texts = [repr({key: found[key] for key in other}).encode() for found in (forms_real, forms_ours)]
             return Difference(len(row) - 1, row, b"after DEBUG RELOAD: " + texts[0], texts[1])
         return None
+
+    def test_what_once_differed(self) -> None:
+        """Lines that random rows have found; alone, from scripts and in transactions they are the same by now."""
+        lines = [
+            tuple(word.encode("latin-1").replace(b"<NUL>", b"\0") for word in row.split())
+            for row in FOUND.strip().splitlines()
+        ]
+        limits = {name: values[0] for name, values in LIMITS.items()}
+        for wrap in (plain, lambda line: from_script(line, 2), lambda line: transaction([line])):
+            found = self.differs(2, limits, [step for line in lines for step in wrap(line)])
+            self.assertIsNone(found, str(found))
 
     @sequences(6)
     @given(st.integers(0, 1 << 48))
