@@ -111,6 +111,14 @@ class Compiler(SynchronousTestCase):
 class Stopping(SynchronousTestCase):
     """A script that is stopped ends, whatever it catches and wherever it runs."""
 
+    def test_while_its_result_is_encoded(self) -> None:
+        nothing = lambda *_: None
+        answers = iter([False, False, True])
+        engine = Engine(Host(nothing, nothing, nothing, nothing, nothing, lambda: next(answers), lambda: 64 * MB))
+        outcome = engine.run(engine.compile(b"local t = {} t[1] = t t[2] = t return t"), (), (), 2)
+        self.assertEqual(outcome.error, b"ERR Script killed by user with SCRIPT KILL...")
+        self.assertEqual(engine.generation, 0)  # the interpreter is sound
+
     def test_nested(self) -> None:
         for wrapped in (
             "coroutine.resume(coroutine.create(%s))",

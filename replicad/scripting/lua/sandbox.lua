@@ -692,6 +692,12 @@ local function encoded(value)
   return text
 end
 
+local returned  -- what the script returned, for a function without arguments: a closure would need memory
+
+local function encoded_result()
+  return encoded(returned)
+end
+
 -- What the host calls. It does so with the limit lifted, and gets strings, numbers, booleans and nil.
 
 -- Returns the function and nil, or nil and the error.
@@ -740,7 +746,9 @@ local function run(fn, resp, key_count, ...)
     local kind = type(value)
     if kind ~= "string" and kind ~= "number" then
       if kind == "table" then counted = rawget(value, "ignore_error_stats_update") and true or nil end
-      ok, value = pcall(encoded, value)
+      returned = value
+      ok, value = xpcall(encoded_result, last_error)  -- a table that holds itself twice may be stopped here, too
+      returned = nil
       if ok then reply, value = value, nil end
     end
   end
