@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,6 +36,19 @@ class Users(SynchronousTestCase):
             self.assertEqual(self.do(self.user, line), _NOPERM, line)
             self.assertEqual(self.do(self.client, "EXISTS b:d"), b":0\r\n")
         self.assertEqual(self.do(self.user, "GEORADIUSBYMEMBER a:g m 100 km STORE a:d STORE a:e"), b":1\r\n")
+
+    def test_many_prefixes(self) -> None:
+        """Also when only the last two overlap."""
+        self.do(self.client, "HELLO 3")
+        words = " ".join(f"PREFIX p{number:05}" for number in range(20_000))
+        started = time.monotonic()
+        reply = self.do(self.client, f"CLIENT TRACKING ON BCAST {words} PREFIX q PREFIX qq")
+        self.assertIn(b"Prefix 'q' overlaps with another provided prefix 'qq'.", reply)
+        self.assertEqual(self.do(self.client, f"CLIENT TRACKING ON BCAST {words}"), b"+OK\r\n")
+        reply = self.do(self.client, "CLIENT TRACKING ON BCAST PREFIX q PREFIX p")
+        self.assertIn(b"Prefix 'p' overlaps with an existing prefix 'p00000'.", reply)
+        self.assertLess(time.monotonic() - started, 3)
+        self.do(self.client, "CLIENT TRACKING OFF")
 
     def test_migrate_keeps_its_secrets(self) -> None:
         for line in (
