@@ -218,6 +218,7 @@ class Gates(TwoHeadedTestCase):
 
     def test_users(self) -> None:
         rules = "on nopass +eval +eval_ro +get +select +publish ~a* &x".split()
+        self.do("ACL", "LOG", "RESET")
         self.do("ACL", "SETUSER", "bob", *rules)
         self.addCleanup(self.do, "ACL", "DELUSER", "bob")
         self.addCleanup(self.do, "ACL", "LOG", "RESET")

@@ -160,6 +160,7 @@ class TwoHeadedTestCase(SynchronousTestCase):
         self.pair = self.open_pair()
         for connection in (self.pair.real, self.pair.ours):
             connection.must("FLUSHALL")
+            connection.must("FUNCTION", "FLUSH")
 
     def open_pair(self, resp: int | None = None) -> Pair:
         """One more connection to each server."""
