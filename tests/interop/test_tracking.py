@@ -132,6 +132,13 @@ class Conversation(TwoHeadedTestCase):
         self.names[real] = self.names[ours] = b"#%d" % len(self.names)
         return real, ours
 
+    def leave(self, pair: Pair, numbers: tuple[int, int]) -> None:
+        """Close a pair and wait until both servers know."""
+        pair.close()
+        for node, number in zip((shared(RealServer), shared(Replicad)), numbers, strict=True):
+            listed = b"id=%d " % number
+            wait_until(lambda: listed not in node.call("CLIENT", "LIST"), 5, "it has gone")  # noqa: B023
+
     def tracker(self, *options: str, resp: int = 3, redirect: tuple[int, int] = (0, 0)) -> Pair:
         """A client with tracking on, redirected to the client with these numbers."""
         pair = self.open_pair(resp)
@@ -224,7 +231,8 @@ class Modes(Conversation):
         """CLIENT LIST and INFO show who tracks what."""
         ordinary, everything = self.tracker(), self.tracker("BCAST", "PREFIX", "a", "PREFIX", "b")
         target = self.open_pair()
-        redirected = self.tracker(redirect=self.numbers(target))
+        numbers = self.numbers(target)
+        redirected = self.tracker(redirect=numbers)
         self.say(ordinary, "MGET x y z")
         self.say(redirected, "GET x")
         fields = []
@@ -233,9 +241,7 @@ class Modes(Conversation):
             fields.append({name: value for name, value in info.items() if name.startswith("tracking_")})
         self.assertEqual(fields[0], fields[1])
         self.assertEqual(fields[1]["tracking_total_items"], "4")
-        target.close()
-        for node in (shared(RealServer), shared(Replicad)):
-            wait_until(lambda: len(node.call("CLIENT", "LIST").splitlines()) == 5, 5, "it has gone")  # noqa: B023
+        self.leave(target, numbers)
         self.say(self.pair, "SET x 1")
         for pair, flags in ((ordinary, b"t"), (everything, b"tB"), (redirected, b"tR")):
             self.hear(pair)
@@ -510,12 +516,11 @@ class Redirection(Conversation):
     def test_broken(self) -> None:
         """When the other connection is gone a RESP3 client is told so, each time."""
         target = self.open_pair(2)
-        pair = self.tracker(redirect=self.numbers(target))
+        numbers = self.numbers(target)
+        pair = self.tracker(redirect=numbers)
         self.say(target, f"SUBSCRIBE {CHANNEL}")
         self.say(pair, "MGET k l m n", "CLIENT TRACKINGINFO")
-        target.close()
-        for node in (shared(RealServer), shared(Replicad)):
-            wait_until(lambda: len(node.call("CLIENT", "LIST").splitlines()) == 3, 5, "it has gone")  # noqa: B023
+        self.leave(target, numbers)
         self.say(self.pair, "SET k 1")
         self.assertIn(b"tracking-redir-broken", self.hear(pair))
         self.say(pair, "SET l 1", "CLIENT TRACKINGINFO", "MULTI", "SET m 1", "SET n 1", "EXEC")
