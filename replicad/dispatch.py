@@ -201,7 +201,7 @@ def run(client: Client, commands: list[Argv], raw: bytes | None = None) -> bytes
         counted.account(count, started - since)
     if server.monitors.waiting:
         append(server.monitors.flush())
-    propagation.flush(raw, len(commands))
+    propagation.flush(raw, commands)
     client.write_offset = server.history.offset
     client.last_command = cmd
     return b"".join(out) if len(out) != 1 else out[0]

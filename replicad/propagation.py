@@ -135,16 +135,16 @@ class Propagation:
         if len(unit) > 1:
             pending.append(_EXEC)
 
-    def flush(self, raw: bytes | None = None, count: int = 0) -> None:
+    def flush(self, raw: bytes | None = None, commands: list[list[bytes]] | None = None) -> None:
         """Hand over what there is; at the end of a batch, and before anything reads the offset.
 
-        ``raw`` is the request of ``count`` commands that has just been executed, when it may be in the stream's own form.
-        If all of them go out as they came, and it is as long as they are in that form, its bytes are passed on: encoding
-        them again takes as long as executing them.
+        ``raw`` is the request of ``commands`` that has just been executed, when it may be in the stream's own form.  If they
+        all go out as they came and nothing else does, and it is as long as they are in that form, its bytes are passed on:
+        encoding them again takes as long as executing them.
         """
         batch = self._batch
         if batch:
-            if raw is not None and len(batch) == count and not self._pending and total_length(batch) == len(raw):
+            if raw is not None and batch == commands and not self._pending and total_length(batch) == len(raw):
                 batch.clear()
                 self._deliver(raw)
                 return

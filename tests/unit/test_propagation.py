@@ -45,7 +45,7 @@ class PropagationTests(SynchronousTestCase):
         commands = reader.feed(request)
         for argv, change in zip(commands, changed, strict=True):
             self.propagation.done(0, argv, change)
-        self.propagation.flush(request if reader.exact else None, len(commands))
+        self.propagation.flush(request if reader.exact else None, commands)
         return b"".join(self.delivered)
 
     def test_a_request_is_passed_on_as_it_came(self) -> None:
@@ -57,6 +57,16 @@ class PropagationTests(SynchronousTestCase):
         """A reading command in the request stays behind."""
         request = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
         self.assertEqual(self.passed_on(request, False, True), b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+
+    def test_another_command_of_the_same_length(self) -> None:
+        """What a client got that was waiting is not in the request, although the lengths agree."""
+        self.history.selected_db = 0
+        request = b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$2\r\nab\r\n"
+        first, _ = commands = RequestReader().feed(request)
+        self.propagation.done(0, first, True)
+        self.propagation.done(0, [b"LPOP", b"x"], True)
+        self.propagation.flush(request, commands)
+        self.assertEqual(b"".join(self.delivered), b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n*2\r\n$4\r\nLPOP\r\n$1\r\nx\r\n")
 
     def test_other_spellings_are_made_canonical(self) -> None:
         """Replicas get the usual form, whatever way the client wrote it."""
