@@ -8,6 +8,7 @@ import importlib.util
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
 import replicad
@@ -129,6 +132,32 @@ class Packages(SynchronousTestCase):
         modules = {"pyopenssl": "OpenSSL"}
         self.assertEqual({modules.get(name, name.partition(".")[0]) for name in names}, third_party)
         self.assertIn("python-lzf", settings["options.extras_require"]["lzf"])
+
+
+    def test_a_plain_install_is_enough(self) -> None:
+        """What the server loads comes with the dependencies of the package, not with those of the tests."""
+        loads = "import replicad.server, replicad.tap, sys; "
+        shows = "print(*{name.partition('.')[0] for name in sys.modules})"
+        loaded, bare = (
+            set(subprocess.check_output([sys.executable, "-c", code], text=True, cwd=PROJECT).split())
+            for code in (loads + shows, "import sys; " + shows)
+        )
+        required = words(configuration()["options"]["install_requires"])
+        pending = [Requirement(line) for line in required if not line.startswith("#")]
+        known: set[tuple[str, str]] = set()
+        while pending:
+            requirement = pending.pop()
+            for extra in {"", *requirement.extras}:
+                if (requirement.name, extra) not in known:
+                    known.add((requirement.name, extra))
+                    more = map(Requirement, metadata.requires(requirement.name) or ())
+                    pending += [one for one in more if one.marker is None or one.marker.evaluate({"extra": extra})]
+        names = {"replicad", *(canonicalize_name(name) for name, _ in known)}
+        distributions = metadata.packages_distributions()
+        found = {module: distributions[module] for module in loaded - bare if module in distributions}
+        self.assertIn("lupa", found)
+        strange = {module for module, owners in found.items() if names.isdisjoint(map(canonicalize_name, owners))}
+        self.assertEqual(strange, set())
 
 
 class Readme(SynchronousTestCase):
