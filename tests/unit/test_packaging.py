@@ -152,7 +152,10 @@ class Packages(SynchronousTestCase):
             for extra in {"", *requirement.extras}:
                 if (requirement.name, extra) not in known:
                     known.add((requirement.name, extra))
-                    more = map(Requirement, metadata.requires(requirement.name) or ())
+                    try:
+                        more = list(map(Requirement, metadata.requires(requirement.name) or ()))
+                    except metadata.PackageNotFoundError:  # the optional one, or of another platform
+                        more = []
                     pending += [one for one in more if one.marker is None or one.marker.evaluate({"extra": extra})]
         names = {"replicad", *(canonicalize_name(name) for name, _ in known)}
         distributions = metadata.packages_distributions()
