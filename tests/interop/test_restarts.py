@@ -36,6 +36,8 @@ class Returning(SynchronousTestCase):
         write(master, changes(1, 200))
         wait_in_sync(master, replica)
         proxy.refuse()
+        # a master that stops asks the replicas that it knows for an acknowledgement, which is a part of the stream
+        wait_until(lambda: master.info("replication")["connected_slaves"] == "0", 10, "the replica is gone")
         write(master, changes(2, 300))
         master.call("SAVE")
         saved = int(master.info("replication")["master_repl_offset"])
