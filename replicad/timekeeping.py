@@ -115,8 +115,7 @@ class Timekeeper:
 
     def stands_still(self) -> bool:
         """Whether writes are paused, so that nothing may be deleted that replicas would have to be told of."""
-        server = self.server
-        return bool(server.pause_until_ms and server.paused(True)) or server.replication.failover.running
+        return self.server.paused(True)
 
     def expire_found(self, db: Database, key: bytes) -> None:
         """An expired key was met: a master deletes it and tells its replicas.
